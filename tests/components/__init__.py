@@ -1,0 +1,1 @@
+"""Graph tests: the real components under the unmodified SDK, no engine and no provider."""
