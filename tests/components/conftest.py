@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,17 @@ from pulumi.runtime import mocks as pulumi_mocks
 from pulumi.runtime import settings as pulumi_settings
 from pulumi.runtime import stack as pulumi_stack
 from pulumi.runtime.proto import resource_pb2
+
+with warnings.catch_warnings():
+    # These packages warn about deprecated classes of their own when a module of theirs is loaded, whoever
+    # uses it for what; where warnings are errors, the module would stay half loaded.
+    warnings.filterwarnings(
+        "ignore", message=r"(aws|postgresql)\..* has been deprecated", category=DeprecationWarning
+    )
+    import pulumi_aws
+    import pulumi_postgresql
+
+    _LOADED = (pulumi_aws.ec2.Vpc, pulumi_postgresql.Role)  # pulumi_aws loads a module at its first use
 
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 """Key by which Pulumi's wire format marks special values (pulumi/sdk, rpc.py)."""
