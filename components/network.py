@@ -11,20 +11,10 @@ import pulumi_aws as aws
 
 from components import iam
 from core import names
+from core.subnets import SubnetPlan, ZoneSubnets
 
 INTERFACE_ENDPOINTS: Final = ("ssm", "ssmmessages", "ec2messages", "secretsmanager", "logs")
 """What a server calls besides S3: Session Manager (three of them), Secrets Manager and CloudWatch Logs."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ZoneSubnets:
-    """The three subnets of one availability zone, as CIDR ranges inside the VPC's."""
-
-    availability_zone: str
-    """For example `eu-west-1a`: the stable key in the names of everything in this zone."""
-    public: str
-    server: str
-    data: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +23,8 @@ class NetworkArgs:
 
     cidr: str
     """Range of the VPC, for example `10.20.0.0/16`. A change replaces the VPC and everything in it."""
-    zones: Sequence[ZoneSubnets]
-    """The planned subnets, one entry a zone, in the order in which the outputs list them."""
+    subnets: SubnetPlan
+    """From `core.subnets.plan`. Zone names such as `eu-west-1a` are the stable keys of the children."""
     region: str
     nat_gateways: Literal["single", "one-per-az"] = "single"
     """`single` is cheaper; with it the loss of the first zone takes the others' way out."""
@@ -83,9 +73,10 @@ class Network(pulumi.ComponentResource):
             tags=self._tags("default-closed"),
             opts=self._child,
         )
-        public = {z.availability_zone: self._subnet("public", z, z.public) for z in args.zones}
-        server = {z.availability_zone: self._subnet("server", z, z.server) for z in args.zones}
-        data = {z.availability_zone: self._subnet("data", z, z.data) for z in args.zones}
+        zones = args.subnets.zones
+        public = {z.zone: self._subnet("public", z, z.public) for z in zones}
+        server = {z.zone: self._subnet("server", z, z.server) for z in zones}
+        data = {z.zone: self._subnet("data", z, z.data) for z in zones}
 
         self._route_public(public)
         server_tables = self._route_servers(server, public)
@@ -114,11 +105,11 @@ class Network(pulumi.ComponentResource):
         return {"Name": f"{self._name}-{key}", **self._args.tags}
 
     def _subnet(self, kind: str, zone: ZoneSubnets, cidr: str) -> aws.ec2.Subnet:
-        key = f"{kind}-{zone.availability_zone}"
+        key = f"{kind}-{zone.zone}"
         return aws.ec2.Subnet(
             f"{self._name}-{key}",
             vpc_id=self._vpc.id,
-            availability_zone=zone.availability_zone,
+            availability_zone=zone.zone,
             cidr_block=cidr,
             # NAT gateways and the load balancer bring addresses of their own.
             map_public_ip_on_launch=False,

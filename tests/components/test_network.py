@@ -6,21 +6,15 @@ import json
 
 import pytest
 
-from components.network import INTERFACE_ENDPOINTS, Network, NetworkArgs, ZoneSubnets
+from components.network import INTERFACE_ENDPOINTS, Network, NetworkArgs
+from core.subnets import plan
 from tests.components.conftest import Deploy, Graph
 
-ZONES = (
-    ZoneSubnets(
-        availability_zone="eu-west-1a", public="10.20.0.0/24", server="10.20.32.0/20", data="10.20.8.0/24"
-    ),
-    ZoneSubnets(
-        availability_zone="eu-west-1b", public="10.20.1.0/24", server="10.20.48.0/20", data="10.20.9.0/24"
-    ),
-)
+PLAN = plan("10.20.0.0/16", ["eu-west-1a", "eu-west-1b"])
 
 
 def network(deploy: Deploy, **changes: object) -> Graph:
-    values: dict[str, object] = {"cidr": "10.20.0.0/16", "zones": ZONES, "region": "eu-west-1", **changes}
+    values: dict[str, object] = {"cidr": "10.20.0.0/16", "subnets": PLAN, "region": "eu-west-1", **changes}
     args = NetworkArgs(**values)  # type: ignore[arg-type]  # a test's own changes
     return deploy(lambda: Network("network", args))
 
@@ -146,10 +140,8 @@ def test_the_outputs_list_the_subnets_in_the_order_of_the_zones(deploy: Deploy) 
 
 
 def test_a_third_zone_adds_resources_and_renames_none(deploy: Deploy) -> None:
-    third = ZoneSubnets(
-        availability_zone="eu-west-1c", public="10.20.2.0/24", server="10.20.64.0/20", data="10.20.10.0/24"
-    )
+    wider = plan("10.20.0.0/16", ["eu-west-1a", "eu-west-1b", "eu-west-1c"])
     two = network(deploy).children("network")
-    three = network(deploy, zones=(*ZONES, third)).children("network")
+    three = network(deploy, subnets=wider).children("network")
     assert two < three
     assert all("eu-west-1c" in name for _, name in three - two)
