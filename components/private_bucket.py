@@ -1,0 +1,134 @@
+"""An S3 bucket that nobody but its owner and named AWS services can reach, and nobody without TLS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from components.iam import policy_document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """An AWS service that may put objects below a key prefix (no slash at either end)."""
+
+    service: str
+    prefix: pulumi.Input[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivateBucketArgs:
+    """What differs from one private bucket to another.
+
+    `expire_after_days` deletes objects of that age; None keeps them. `force_destroy` lets the bucket be
+    deleted with what is in it.
+    """
+
+    versioned: bool = False
+    expire_after_days: int | None = None
+    force_destroy: bool = False
+    writers: Sequence[Writer] = ()
+
+
+class PrivateBucket(pulumi.ComponentResource):
+    """Bucket, public access block, encryption (SSE-S3), policy; versioning and expiry by args.
+
+    Encrypted by S3's own keys: load balancers can neither write logs to nor read trust stores from a
+    bucket under a KMS key (Elastic Load Balancing user guide, bucket requirements).
+    """
+
+    bucket: pulumi.Output[str]
+    arn: pulumi.Output[str]
+    policy: aws.s3.BucketPolicy
+    """What uses the bucket through a writer waits for this resource."""
+
+    def __init__(
+        self, name: str, args: PrivateBucketArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("openerp:index:PrivateBucket", name, {}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        bucket = aws.s3.Bucket(f"{name}-bucket", force_destroy=args.force_destroy, opts=child)
+        self.bucket = bucket.id
+        self.arn = bucket.arn
+
+        block = aws.s3.BucketPublicAccessBlock(
+            f"{name}-public-access",
+            bucket=bucket.id,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            opts=child,
+        )
+        aws.s3.BucketServerSideEncryptionConfiguration(
+            f"{name}-encryption",
+            bucket=bucket.id,
+            rules=[
+                aws.s3.BucketServerSideEncryptionConfigurationRuleArgs(
+                    apply_server_side_encryption_by_default=aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
+                        sse_algorithm="AES256"
+                    )
+                )
+            ],
+            opts=child,
+        )
+        if args.versioned:
+            aws.s3.BucketVersioning(
+                f"{name}-versioning",
+                bucket=bucket.id,
+                versioning_configuration=aws.s3.BucketVersioningVersioningConfigurationArgs(status="Enabled"),
+                opts=child,
+            )
+        if args.expire_after_days is not None:
+            aws.s3.BucketLifecycleConfiguration(
+                f"{name}-lifecycle",
+                bucket=bucket.id,
+                rules=[
+                    aws.s3.BucketLifecycleConfigurationRuleArgs(
+                        id="expire",
+                        status="Enabled",
+                        filter=aws.s3.BucketLifecycleConfigurationRuleFilterArgs(prefix=""),
+                        expiration=aws.s3.BucketLifecycleConfigurationRuleExpirationArgs(
+                            days=args.expire_after_days
+                        ),
+                        abort_incomplete_multipart_upload=aws.s3.BucketLifecycleConfigurationRuleAbortIncompleteMultipartUploadArgs(
+                            days_after_initiation=7
+                        ),
+                    )
+                ],
+                opts=child,
+            )
+        # S3 takes one change of a bucket's policy or access block at a time: the second gives 409.
+        self.policy = aws.s3.BucketPolicy(
+            f"{name}-policy",
+            bucket=bucket.id,
+            policy=policy_document(_statements(bucket.arn, args.writers)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[block]),
+        )
+        self.register_outputs({"bucket": self.bucket, "arn": self.arn})
+
+
+def _statements(arn: pulumi.Output[str], writers: Sequence[Writer]) -> list[dict[str, Any]]:
+    refuse_plain_http: dict[str, Any] = {
+        "Sid": "OnlyByTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [arn, pulumi.Output.concat(arn, "/*")],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return [refuse_plain_http] + [
+        {
+            "Sid": f"Writer{position}",
+            "Effect": "Allow",
+            "Principal": {"Service": writer.service},
+            "Action": "s3:PutObject",
+            "Resource": pulumi.Output.concat(arn, "/", writer.prefix, "/*"),
+        }
+        for position, writer in enumerate(writers, start=1)
+    ]
