@@ -1,0 +1,186 @@
+"""The file store: an encrypted EFS file system that all servers share for attachments and sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pulumi
+import pulumi_aws as aws
+
+from components.iam import VERSION
+from core import names
+
+ROOT_DIRECTORY = "/odoo"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileStoreArgs:
+    """What a `FileStore` is made from."""
+
+    vpc_id: pulumi.Input[str]
+    availability_zones: Sequence[str]
+    """Zones by name: the stable keys of the mount targets."""
+    subnet_ids: pulumi.Input[Sequence[str]]
+    """One data subnet for each of `availability_zones`, in that order."""
+    client_security_groups: Mapping[str, pulumi.Input[str]]
+    """Who may mount it: a stable key (`app`, `web-client`) and the id of its security group."""
+    key_alias: str
+    """Alias of the KMS key without `alias/`, for example `openerp-prod-file-store`."""
+    throughput: Literal["elastic", "bursting"] = "elastic"
+    backup: bool = True
+    """EFS's own daily backup, beside the plan of `BackupSnapshots`."""
+    protect: bool = False
+    """Pulumi refuses to delete the file system, and leaves it alone when its component is removed."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class FileStore(pulumi.ComponentResource):
+    """EFS with a mount target a zone and one access point that enforces Odoo's uid and gid."""
+
+    file_system_id: pulumi.Output[str]
+    file_system_arn: pulumi.Output[str]
+    access_point_id: pulumi.Output[str]
+    access_point_arn: pulumi.Output[str]
+    security_group_id: pulumi.Output[str]
+    kms_key_arn: pulumi.Output[str]
+
+    def __init__(self, name: str, args: FileStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("openerp:index:FileStore", name, None, opts)
+        self._name = name
+        self._args = args
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._kept = pulumi.ResourceOptions(parent=self, protect=args.protect, retain_on_delete=args.protect)
+
+        key = self._key()
+        file_system = aws.efs.FileSystem(
+            f"{name}-files",
+            encrypted=True,
+            kms_key_id=key.arn,
+            performance_mode="generalPurpose",
+            throughput_mode=args.throughput,
+            lifecycle_policies=[
+                # Attachments are read in their first days and rarely afterwards; one that is read again
+                # comes back at once.
+                aws.efs.FileSystemLifecyclePolicyArgs(transition_to_ia="AFTER_30_DAYS"),
+                aws.efs.FileSystemLifecyclePolicyArgs(transition_to_primary_storage_class="AFTER_1_ACCESS"),
+            ],
+            tags={"Name": f"{name}-files", **args.tags},
+            opts=self._kept,
+        )
+        group = self._security_group()
+        for position, zone in enumerate(args.availability_zones):
+            aws.efs.MountTarget(
+                f"{name}-{zone}",
+                file_system_id=file_system.id,
+                subnet_id=pulumi.Output.from_input(args.subnet_ids).apply(
+                    lambda subnets, position=position: subnets[position]  # type: ignore[misc]  # default
+                ),
+                security_groups=[group.id],
+                opts=self._child,
+            )
+        access_point = self._access_point(file_system)
+        self._policies(file_system)
+
+        self.file_system_id = file_system.id
+        self.file_system_arn = file_system.arn
+        self.access_point_id = access_point.id
+        self.access_point_arn = access_point.arn
+        self.security_group_id = group.id
+        self.kms_key_arn = key.arn
+        self.register_outputs(
+            {
+                "file_system_id": self.file_system_id,
+                "file_system_arn": self.file_system_arn,
+                "access_point_id": self.access_point_id,
+                "access_point_arn": self.access_point_arn,
+                "security_group_id": self.security_group_id,
+                "kms_key_arn": self.kms_key_arn,
+            }
+        )
+
+    def _key(self) -> aws.kms.Key:
+        key = aws.kms.Key(
+            f"{self._name}-key",
+            description="File store",
+            enable_key_rotation=True,
+            deletion_window_in_days=30,
+            tags=dict(self._args.tags),
+            opts=self._kept,
+        )
+        aws.kms.Alias(
+            f"{self._name}-key",
+            name=f"alias/{self._args.key_alias}",
+            target_key_id=key.key_id,
+            opts=self._child,
+        )
+        return key
+
+    def _security_group(self) -> aws.ec2.SecurityGroup:
+        group = aws.ec2.SecurityGroup(
+            f"{self._name}-access",
+            description="Who may mount the file store",
+            vpc_id=self._args.vpc_id,
+            tags={"Name": f"{self._name}-access", **self._args.tags},
+            opts=self._child,
+        )
+        for key, client in self._args.client_security_groups.items():
+            aws.vpc.SecurityGroupIngressRule(
+                f"{self._name}-from-{key}",
+                security_group_id=group.id,
+                description=f"NFS from {key}",
+                ip_protocol="tcp",
+                from_port=names.NFS_PORT,
+                to_port=names.NFS_PORT,
+                referenced_security_group_id=client,
+                opts=self._child,
+            )
+        return group
+
+    def _access_point(self, file_system: aws.efs.FileSystem) -> aws.efs.AccessPoint:
+        return aws.efs.AccessPoint(
+            f"{self._name}-odoo",
+            file_system_id=file_system.id,
+            posix_user=aws.efs.AccessPointPosixUserArgs(uid=names.ODOO_UID, gid=names.ODOO_GID),
+            root_directory=aws.efs.AccessPointRootDirectoryArgs(
+                path=ROOT_DIRECTORY,
+                creation_info=aws.efs.AccessPointRootDirectoryCreationInfoArgs(
+                    owner_uid=names.ODOO_UID, owner_gid=names.ODOO_GID, permissions="0750"
+                ),
+            ),
+            tags={"Name": f"{self._name}-odoo", **self._args.tags},
+            opts=self._child,
+        )
+
+    def _policies(self, file_system: aws.efs.FileSystem) -> None:
+        aws.efs.BackupPolicy(
+            f"{self._name}-backup",
+            file_system_id=file_system.id,
+            backup_policy=aws.efs.BackupPolicyBackupPolicyArgs(
+                status="ENABLED" if self._args.backup else "DISABLED"
+            ),
+            opts=self._child,
+        )
+        aws.efs.FileSystemPolicy(
+            f"{self._name}-policy",
+            file_system_id=file_system.id,
+            # A policy without an Allow ends anonymous mounting: only a role whose own policy allows it
+            # (the servers', for this access point) gets in.
+            policy=pulumi.Output.json_dumps(
+                {
+                    "Version": VERSION,
+                    "Statement": [
+                        {
+                            "Sid": "TlsOnly",
+                            "Effect": "Deny",
+                            "Principal": {"AWS": "*"},
+                            "Action": "*",
+                            "Resource": file_system.arn,
+                            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                        },
+                    ],
+                }
+            ),
+            opts=self._child,
+        )
