@@ -1,0 +1,171 @@
+"""Connections to the emulator: one client for each service and region, made when it is first needed.
+
+Only addresses of this machine are accepted, and the credentials are fixed words: this plugin can never reach an
+AWS account.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from local.plugins.table_provider import PluginError
+
+ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL"
+ENDPOINT_NAMES = {
+    "logs": ("logs", "cloudwatchlogs"),
+    "events": ("events", "eventbridge", "cloudwatchevents"),
+    "elbv2": ("elbv2", "elb", "elasticloadbalancingv2"),
+}
+"""The names that pulumi-aws gives a service in ``endpoints``, where they are not botocore's."""
+
+MISSING = re.compile(r"NotFound|NoSuch|DoesNotExist|Nonexistent|NonExistent|NotAttached|^404$")
+MISSING_MESSAGE = re.compile(r"not found|does not exist|cannot be found", re.IGNORECASE)
+
+
+class ApiError(PluginError):
+    """A call that the emulator refused, as one line."""
+
+    def __init__(self, operation: str, resource: str, code: str, message: str) -> None:
+        super().__init__(f"{operation} on {resource}: {message}")
+        self.code = code
+        self.missing = bool(MISSING.search(code)) or (
+            code in ("ValidationError", "ValidationException", "400")
+            and bool(MISSING_MESSAGE.search(message))
+        )
+        """Whether the emulator says that the resource is not there."""
+
+
+def refuse_unless_loopback(url: str, source: str) -> str:
+    """Gives ``url`` back; raises PluginError unless it is an http address of this machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        ours = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        ours = False
+        parts = None
+    if not ours or parts is None or parts.scheme not in ("http", "https"):
+        raise PluginError(
+            f"{source} is {url!r}, which is not an address of this machine: the local aws plugin only talks to "
+            "the emulator (http://127.0.0.1:PORT, started by `make up`); for AWS itself use pulumi-aws"
+        )
+    return url
+
+
+def endpoint_from(endpoints: Mapping[str, str]) -> str:
+    """The emulator's address from the environment; raises PluginError if there is none or it is elsewhere."""
+    for service, url in endpoints.items():
+        refuse_unless_loopback(url, f"endpoints.{service}")
+    url = os.environ.get(ENDPOINT_VARIABLE, "")
+    if not url:
+        if endpoints:
+            return ""
+        raise PluginError(
+            f"{ENDPOINT_VARIABLE} is not set: the local aws plugin only talks to the emulator and needs its "
+            "address (http://127.0.0.1:PORT, started by `make up`)"
+        )
+    return refuse_unless_loopback(url, ENDPOINT_VARIABLE)
+
+
+_session_lock = threading.Lock()
+_session: Any = None
+
+
+def _shared_session() -> Any:
+    """One botocore session for the process, so that service models are loaded once."""
+    global _session
+    with _session_lock:
+        if _session is None:
+            import botocore.session
+
+            _session = botocore.session.Session()
+        return _session
+
+
+class Clients:
+    """The clients of one provider; safe to use from several threads."""
+
+    def __init__(self, endpoint: str, endpoints: Mapping[str, str]) -> None:
+        self._endpoint = endpoint
+        self._endpoints = dict(endpoints)
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._locks: dict[tuple[str, str], threading.Lock] = {}
+        self._lock = threading.Lock()
+        self._account = ""
+
+    def _url(self, service: str) -> str:
+        names = ENDPOINT_NAMES.get(service, (service,))
+        url = next((self._endpoints[name] for name in names if name in self._endpoints), self._endpoint)
+        if not url:
+            raise PluginError(
+                f"neither {ENDPOINT_VARIABLE} nor the provider's endpoints say where {service} is"
+            )
+        return url
+
+    def get(self, service: str, region: str) -> Any:
+        """The client of ``service`` in ``region``."""
+        key = (service, region)
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._clients:
+                self._clients[key] = self._made(service, region)
+            return self._clients[key]
+
+    def _made(self, service: str, region: str) -> Any:
+        from botocore.config import Config
+
+        return _shared_session().create_client(
+            service,
+            region_name=region,
+            endpoint_url=self._url(service),
+            aws_access_key_id="local",
+            aws_secret_access_key="local",  # noqa: S106 - a fixed word for the emulator, which checks none
+            config=Config(
+                # An unimplemented call answers with status 500, which is not worth a second attempt.
+                retries={"total_max_attempts": 1},
+                connect_timeout=5,
+                read_timeout=120,
+                proxies={},
+                s3={"addressing_style": "path"},
+                max_pool_connections=32,
+            ),
+        )
+
+    def account(self, region: str) -> str:
+        """The account's number, asked once."""
+        if not self._account:
+            self._account = self.get("sts", region).get_caller_identity()["Account"]
+        return self._account
+
+
+def call(client: Any, operation: str, resource: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Calls ``operation`` (``CreateVpc``); raises ApiError naming the operation and the resource."""
+    from botocore import xform_name
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    where = f"{client.meta.service_model.service_name}.{operation}"
+    try:
+        answer: dict[str, Any] = getattr(client, xform_name(operation))(**arguments)
+    except ClientError as error:
+        details = error.response.get("Error", {})
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        code, message = str(details.get("Code", "")), " ".join(str(details.get("Message", "")).split())
+        if status == 500 and code in ("500", ""):
+            message = f"the emulator does not implement this call ({message or 'no message'})"
+        raise ApiError(where, resource, code, message or code) from error
+    except ResponseParserError as error:
+        # The emulator's page for an error of its own or a call that it does not have is not in the API's format.
+        message = "the emulator does not implement this call, or failed in it"
+        raise ApiError(where, resource, "NotImplemented", message) from error
+    except BotoCoreError as error:
+        message = " ".join(str(error).split())
+        raise ApiError(where, resource, type(error).__name__, message) from error
+    return answer

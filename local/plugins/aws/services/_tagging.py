@@ -1,0 +1,40 @@
+"""How each service writes and tells tags."""
+
+from __future__ import annotations
+
+from local.plugins.aws.row import Call, Tagging
+
+
+def ec2(kind: str) -> Tagging:
+    """EC2 resources by id; ``kind`` is the resource type of ``TagSpecifications``."""
+    return Tagging(
+        Call("CreateTags", {"Resources": ["{id}"], "Tags": "{tags}"}, inputs=""),
+        Call("DeleteTags", {"Resources": ["{id}"], "Tags": "{stale_pairs}"}, inputs=""),
+        kind=kind,
+    )
+
+
+def by_resource(
+    resource: str,
+    value: str = "{arn}",
+    *,
+    verbs: tuple[str, str, str] = ("TagResource", "UntagResource", "ListTagsForResource"),
+    tags: str = "Tags",
+    keys: str = "TagKeys",
+    listed: str = "Tags",
+) -> Tagging:
+    """Services with a call to tag, one to untag, and one to list, all of which take the resource as ``resource``."""
+    add, remove, read = verbs
+    return Tagging(
+        Call(add, {resource: value, tags: "{tags}"}, inputs=""),
+        Call(remove, {resource: value, keys: "{stale_tags}"}, inputs=""),
+        Call(read, {resource: value}, listed, inputs=""),
+    )
+
+
+def iam(kind: str, resource: str) -> Tagging:
+    """IAM has calls for each kind (``TagRole``, ``UntagRole``) and tells the tags with the resource."""
+    return Tagging(
+        Call(f"Tag{kind}", {resource: "{id}", "Tags": "{tags}"}, inputs=""),
+        Call(f"Untag{kind}", {resource: "{id}", "TagKeys": "{stale_tags}"}, inputs=""),
+    )
