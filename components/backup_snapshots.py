@@ -69,7 +69,7 @@ class BackupSnapshotsArgs:
 
 
 class BackupSnapshots(pulumi.ComponentResource):
-    """Vault with its own key and lock, plan, selection, role; the same vault in a second region; checkpoints."""
+    """Vault with its own key and lock, plan, selection and role; a second vault abroad; checkpoints."""
 
     vault_name: pulumi.Output[str]
     vault_arn: pulumi.Output[str]
