@@ -3,23 +3,164 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 import struct
 import zlib
-from typing import Final
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
 
+from core import names
+from core.servers.bare_source import bare_source
 from core.servers.configuration import ServerConfiguration
+from core.servers.nginx import render_nginx_conf, render_nginx_locations
+from core.servers.odoo_conf import render_odoo_conf
+from core.servers.rendering import HERE, PATHS, render
+from core.servers.systemd import render_units
 
 USER_DATA_LIMIT_BYTES: Final = 16384
 """EC2 accepts 16 KB of user data, counted before base64 (EC2 user guide, "Run commands at launch")."""
+
+# cloud-init's own schema accepts unknown keys at the top level, so a misspelt one would be ignored.
+TOP_LEVEL_KEYS: Final = frozenset(
+    {"manage_etc_hosts", "timezone", "disable_root", "ssh_pwauth", "write_files", "runcmd", "final_message"}
+)
+FILE_KEYS: Final = frozenset({"path", "content", "permissions", "owner"})
 
 
 class UserDataTooLarge(ValueError):
     """The user data exceeds EC2's limit even when compressed."""
 
 
+class UnknownCloudConfigKey(ValueError):
+    """A key that cloud-init would ignore without a word."""
+
+
+def server_settings(server: ServerConfiguration) -> dict[str, Any]:
+    """Return what the scripts on the server read (`/etc/openerp/server.json`); no secret is in it."""
+    return {
+        "role": server.role,
+        "stack": server.stack,
+        "environment": server.environment,
+        "offer": server.offer,
+        "region": server.region,
+        "release": server.release,
+        "package_source": server.package_source,
+        "package_date": server.package_date,
+        "package_sha256": server.package_sha256,
+        "modules": list(server.modules),
+        "database_host": server.database_host,
+        "database_port": server.database_port,
+        "database_name": server.database_name,
+        "test_database_name": server.test_database_name,
+        "database_role": server.database_role,
+        "database_secret_arn": server.database_secret_arn,
+        "database_ca": PATHS["database_ca"],
+        "database_ca_url": server.database_ca_url,
+        "administrator_secret_arn": server.administrator_secret_arn,
+        "file_system_id": server.file_system_id,
+        "access_point_id": server.access_point_id,
+        "public_host": server.public_host,
+        "target_port": server.target_port,
+        "odoo_http_port": server.odoo_http_port,
+        "tenants_parameter_path": server.tenants_parameter_path,
+        "user": PATHS["user"],
+        "uid": names.ODOO_UID,
+        "data_dir": PATHS["data_dir"],
+        "shared_dir": PATHS["shared_dir"],
+    }
+
+
+@cache
+def server_scripts() -> Mapping[str, str]:
+    """Return the text of each script by its path on the server, without comments."""
+    files = HERE / "files"
+    scripts = {"/usr/local/sbin/openerp-server": (files / "openerp-server").read_text()}
+    for path in sorted((files / "openerp_server").glob("*.py")):
+        scripts[f"/usr/local/lib/openerp/openerp_server/{path.name}"] = bare_source(path.read_text())
+    return scripts
+
+
+def cloud_config(server: ServerConfiguration) -> dict[str, Any]:
+    """Return the cloud-config as data."""
+    config_dir = PATHS["config_dir"]
+    texts = {
+        f"{config_dir}/server.json": json.dumps(server_settings(server), indent=1) + "\n",
+        f"{config_dir}/odoo.conf": render_odoo_conf(server),
+        f"{config_dir}/nginx.conf": render_nginx_conf(server),
+        f"{config_dir}/nginx-locations.conf": render_nginx_locations(server),
+        f"{config_dir}/stunnel.conf": render("stunnel.conf.j2", server),
+        f"{config_dir}/amazon-cloudwatch-agent.json": render("amazon-cloudwatch-agent.json.j2", server),
+        "/etc/logrotate.d/openerp": render("logrotate.j2", server),
+        "/etc/apt/apt.conf.d/52openerp": render("apt.conf.j2", server),
+        "/etc/systemd/journald.conf.d/openerp.conf": render("journald.conf.j2", server),
+        **{f"/etc/systemd/system/{name}": text for name, text in render_units(server).items()},
+    }
+    if server.tenants_parameter_path:
+        texts[f"{config_dir}/tenants/.keep"] = "\n"
+    files = [{"path": path, "permissions": "0644", "content": text} for path, text in texts.items()]
+    files += [
+        {"path": path, "permissions": "0755" if path.startswith("/usr/local/sbin/") else "0644", "content": text}
+        for path, text in server_scripts().items()
+        if server.tenants_parameter_path or not path.endswith("/tenants.py")
+    ]
+    return {
+        "manage_etc_hosts": True,
+        "timezone": "UTC",
+        "disable_root": True,
+        "ssh_pwauth": False,
+        "write_files": files,
+        "runcmd": [
+            ["systemctl", "daemon-reload"],
+            ["systemctl", "enable", "openerp.target"],
+            ["systemctl", "start", "--no-block", "openerp.target"],
+        ],
+        "final_message": f"openerp: {server.role} server of stack {server.stack}: systemd goes on from here",
+    }
+
+
+def check_keys(config: Mapping[str, Any]) -> None:
+    """Raise `UnknownCloudConfigKey` for a key that this program never means to write."""
+    wrong = [key for key in config if key not in TOP_LEVEL_KEYS]
+    wrong += [f"write_files: {key}" for file in config["write_files"] for key in file if key not in FILE_KEYS]
+    if wrong:
+        raise UnknownCloudConfigKey(f"cloud-init would ignore {', '.join(wrong)}")
+
+
+def _block(text: str, indent: str) -> str:
+    """Return `text` as a YAML literal block when it can be one, so that people can read user data."""
+    plain = re.fullmatch(r"[^ \n\x00-\x1f\x7f-\x9f][^\x00-\x09\x0b-\x1f\x7f-\x9f\ufeff\u2028\u2029]*[^\n ]\n", text)
+    if not plain or re.search(r"[ \t]\n", text):
+        return json.dumps(text)
+    return "|\n" + "".join(f"{indent}{line}\n" if line else "\n" for line in text[:-1].split("\n")).rstrip("\n")
+
+
+def to_yaml(config: Mapping[str, Any]) -> str:
+    """Return `config` as YAML: JSON, which YAML includes, but a line for each entry and blocks for texts."""
+    lines = []
+    for key, value in config.items():
+        if not isinstance(value, list):
+            lines.append(f"{key}: {json.dumps(value)}")
+            continue
+        lines.append(f"{key}:")
+        for entry in value:
+            if not isinstance(entry, dict):
+                lines.append(f"  - {json.dumps(entry)}")
+                continue
+            start = "  - "
+            for name, part in entry.items():
+                shown = _block(part, "      ") if name == "content" else json.dumps(part)
+                lines.append(f"{start}{name}: {shown}")
+                start = "    "
+    return "\n".join(lines) + "\n"
+
+
 def render_user_data(server: ServerConfiguration) -> str:
     """Return the cloud-config of `server` as readable text (it may exceed EC2's limit uncompressed)."""
-    return f"#cloud-config\nhostname: openerp-{server.role}\n"
+    config = cloud_config(server)
+    check_keys(config)
+    return "#cloud-config\n" + to_yaml(config)
 
 
 def encode_user_data(text: str) -> bytes:

@@ -7,7 +7,9 @@ ever holds a secret: servers get ARNs and fetch the values at boot with their ow
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -17,6 +19,27 @@ ServerRole = Literal["app", "web-client"]
 PackageSource = Literal["nightly", "debian", "image"]
 
 MEBIBYTE: Final = 1024 * 1024
+MODULE: Final = r"[a-z][a-z0-9_]*"
+FORMS: Final[dict[str, str]] = {
+    "role": "app|web-client",
+    "stack": r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    "environment": "development|training|production",
+    "offer": "internal|hosted|saas",
+    "package_source": "nightly|debian|image",
+    "region": r"[a-z]{2}(-[a-z]+)+-[0-9]+",
+    "release": r"(saas~)?[0-9]{1,2}\.[0-9]{1,2}",
+    "database_host": r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?",
+    "database_name": r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}",
+    "test_database_name": r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}",
+    "database_role": r"[A-Za-z_][A-Za-z0-9_-]{0,62}",
+    "database_secret_arn": r"arn:[A-Za-z0-9_+=,.@:/!-]+",
+    "administrator_secret_arn": r"arn:[A-Za-z0-9_+=,.@:/!-]+",
+    "file_system_id": r"fs-[0-9a-z]+",
+    "access_point_id": r"fsap-[0-9a-z]+",
+    "public_host": r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?",
+    "log_group_name": r"[A-Za-z0-9_/.#-]{1,512}",
+}
+"""What each text must look like: each of them ends up in a configuration file."""
 
 
 class InvalidServerConfiguration(ValueError):
@@ -92,6 +115,77 @@ class ServerConfiguration:
     """**output** CloudWatch log group that exists already."""
     tenants_parameter_path: str | None = None
     """SSM path below which each tenant has one parameter; required for `saas`, `None` otherwise."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would break a rendered file or contradicts itself."""
+        for problem in self._problems():
+            raise InvalidServerConfiguration(f"{self.role} server of stack {self.stack}: {problem}")
+
+    def _problems(self) -> Iterator[str]:
+        for name, form in FORMS.items():
+            value = getattr(self, name)
+            if not re.fullmatch(form, value):
+                yield f"{name} is {value!r}, which is not of the form {form}"
+        for module in self.modules:
+            if not re.fullmatch(MODULE, module):
+                yield f"modules contains {module!r}, which is not the name of a module"
+        if self.workers < 1:
+            yield f"workers is {self.workers}: without worker processes there is no websocket process"
+        if self.role == "web-client" and self.cron_threads != 0:
+            yield f"cron_threads is {self.cron_threads}: scheduled jobs run on app servers, so 0 is right"
+        if self.role == "app" and self.cron_threads < 1:
+            yield "cron_threads is 0: scheduled jobs run on app servers, so at least 1 is right"
+        if min(self.db_maxconn, self.db_maxconn_gevent) < 2:
+            yield "db_maxconn and db_maxconn_gevent are at least 2: a request may need two connections"
+        if not 0 < self.limit_memory_soft_bytes <= self.limit_memory_hard_bytes:
+            yield "limit_memory_soft_bytes is above limit_memory_hard_bytes, or not above 0"
+        if not 0 < self.database_port < 65536:
+            yield f"database_port is {self.database_port}"
+        if self.database_name == self.test_database_name:
+            yield f"test_database_name is the working database, {self.database_name}"
+        if self.package_source == "nightly" and not re.fullmatch(r"20[0-9]{6}", self.package_date or ""):
+            yield f"package_date is {self.package_date!r}; a nightly build needs its date, as YYYYMMDD"
+        if self.package_source == "nightly" and not re.fullmatch(r"[0-9a-f]{64}", self.package_sha256 or ""):
+            yield f"package_sha256 is {self.package_sha256!r}; a nightly build needs its SHA-256 (64 hex digits)"
+        if (self.offer == "saas") != (self.tenants_parameter_path is not None):
+            yield "tenants_parameter_path is for the offer saas, and saas needs it"
+        if not re.fullmatch(r"(/[A-Za-z0-9_.-]+)+", self.tenants_parameter_path or "/x"):
+            yield f"tenants_parameter_path is {self.tenants_parameter_path!r}, not a path such as /openerp/prod/tenants"
+        try:
+            ipaddress.ip_network(self.vpc_cidr)
+        except ValueError as error:
+            yield f"vpc_cidr: {error}"
+
+    @property
+    def release_major(self) -> int:
+        """19 for `19.0` and for `saas~19.2`."""
+        return int(self.release.removeprefix("saas~").split(".")[0])
+
+    @property
+    def odoo_http_port(self) -> int:
+        """Loopback port of Odoo; on an app server 8069 itself is nginx's."""
+        return names.ODOO_HTTP_PORT + (1 if self.target_port == names.ODOO_HTTP_PORT else 0)
+
+    @property
+    def odoo_gevent_port(self) -> int:
+        """Loopback port of Odoo's websocket process."""
+        return names.ODOO_GEVENT_PORT
+
+    @property
+    def partition_suffix(self) -> str:
+        """Domain of AWS's services in this region's partition."""
+        return "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
+
+    @property
+    def file_store_host(self) -> str:
+        """Name that resolves to the mount target of the server's own availability zone."""
+        return f"{self.file_system_id}.efs.{self.region}.{self.partition_suffix}"
+
+    @property
+    def database_ca_url(self) -> str:
+        """CA bundle of the region's databases (RDS user guide, "Using SSL/TLS to encrypt a connection")."""
+        host = "truststore.pki.rds.amazonaws.com" + (".cn" if self.region.startswith("cn-") else "")
+        return f"https://{host}/{self.region}/{self.region}-bundle.pem"
 
     @property
     def target_port(self) -> int:

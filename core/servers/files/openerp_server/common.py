@@ -1,0 +1,110 @@
+"""What every step needs: the server's settings, patience, and a way to say what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+CONFIG_DIR = Path("/etc/openerp")
+RUN_DIR = Path("/run/openerp")
+CONSOLE = Path("/dev/console")
+Server = dict[str, Any]
+Result = TypeVar("Result")
+
+
+class StepFailed(Exception):
+    """A step cannot be done; the text says why, for the person who reads the console."""
+
+
+def read_server(path: Path | None = None) -> Server:
+    """Return the settings of this server, as cloud-init wrote them."""
+    try:
+        server: Server = json.loads((path or CONFIG_DIR / "server.json").read_text())
+    except (OSError, ValueError) as error:
+        raise StepFailed(f"the settings of this server cannot be read: {error}") from error
+    return server
+
+
+def tell(sentence: str) -> None:
+    """Write `sentence` to the journal and, where there is one, to the console."""
+    line = f"openerp: {sentence}"
+    print(line, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError), CONSOLE.open("a") as console:
+        console.write(line + "\n")
+
+
+def keep_trying(
+    what: str,
+    action: Callable[[], Result],
+    *,
+    seconds: float,
+    pause: float = 5,
+    sleep: Callable[[float], None] = time.sleep,
+    now: Callable[[], float] = time.monotonic,
+) -> Result:
+    """Return what `action` returns; after an error try again, for `seconds` at most.
+
+    The first error is told at once, so that the console shows what a waiting server waits for. Raises
+    `StepFailed` with the last error. A `StepFailed` of `action` itself is final.
+    """
+    end = now() + seconds
+    told = False
+    while True:
+        try:
+            return action()
+        except StepFailed:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".strip()
+            if not told:
+                tell(f"{what}: not yet ({reason}); trying for {seconds / 60:.0f} minutes")
+                told = True
+            if now() + pause > end:
+                raise StepFailed(f"{what}: {reason}") from error
+        sleep(pause)
+
+
+def run(command: Sequence[str], *, text: str | None = None, **options: Any) -> str:
+    """Run `command`, with `text` on its standard input, and return what it printed.
+
+    Raises `StepFailed` with the end of its error output when it fails; never with `text`.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603
+            command,
+            input=text,
+            stdin=subprocess.DEVNULL if text is None else None,
+            capture_output=True,
+            text=True,
+            check=False,
+            **options,
+        )
+    except OSError as error:
+        raise StepFailed(f"{command[0]}: {error}") from error
+    if done.returncode != 0:
+        last = " | ".join((done.stderr or done.stdout).strip().splitlines()[-5:])
+        raise StepFailed(f"{command[0]} ended with status {done.returncode}: {last}")
+    return done.stdout
+
+
+def write_private(path: Path, text: str, *, uid: int, gid: int) -> bool:
+    """Write `text` for one user's eyes alone, all at once; return whether it changed anything."""
+    with contextlib.suppress(OSError):
+        if path.read_text() == text:
+            return False
+    beside = path.with_name(f".{path.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        beside.unlink()
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        os.fchown(handle, uid, gid)
+        file.write(text)
+    beside.replace(path)
+    return True

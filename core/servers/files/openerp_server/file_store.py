@@ -1,0 +1,114 @@
+"""The certificate with which stunnel enters the file store.
+
+EFS takes the access point, and the IAM identity that enters, from extensions of the TLS client
+certificate; AWS's mount helper (efs-utils, MIT licence, `efs_utils_common/certificate_utils.py`) shows
+the form. It has no package for Debian 13, hence these lines; docs/adr/0005-efs-mount.md tells the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from . import common
+
+FOLDER = Path("/run/openerp-files")
+VALID = timedelta(hours=3)
+"""As efs-utils; the timer renews every hour."""
+
+
+def signature(server: common.Server, key_hash: str, credentials: Any, now: datetime) -> str:
+    """Return the SigV4 signature of «Connect», bound to the key whose SHA-1 is `key_hash`."""
+    from botocore.auth import SigV4QueryAuth
+    from botocore.awsrequest import AWSRequest
+
+    class AtThisTime(SigV4QueryAuth):  # type: ignore[misc]  # botocore ships no types
+        def add_auth(self, request: Any) -> None:
+            request.context["timestamp"] = now.strftime("%Y%m%dT%H%M%SZ")
+            self._modify_request_before_signing(request)
+            canonical = self.canonical_request(request)
+            request.context["signature"] = super().signature(self.string_to_sign(request, canonical), request)
+
+    request = AWSRequest(
+        method="GET",
+        url=f"https://{server['file_system_id']}/",
+        params={"Action": "Connect", "PublicKeyHash": key_hash},
+    )
+    AtThisTime(credentials, "elasticfilesystem", server["region"], expires=86400).add_auth(request)
+    return str(request.context["signature"])
+
+
+def openssl_configuration(server: common.Server, folder: Path, credentials: Any, key_hash: str, now: datetime) -> str:
+    """Return the configuration from which `openssl ca` makes the certificate."""
+    token = f"\nsessionToken = EXPLICIT:0,UTF8String:{credentials.token}" if credentials.token else ""
+    return f"""[ca]
+default_ca = local
+[local]
+database = {folder}/index.txt
+serial = {folder}/serial
+new_certs_dir = {folder}
+private_key = {folder}/key.pem
+default_md = sha256
+policy = policy
+x509_extensions = extensions
+unique_subject = no
+[policy]
+CN = supplied
+[req]
+prompt = no
+distinguished_name = subject
+[subject]
+CN = {server["file_system_id"]}
+[extensions]
+subjectKeyIdentifier = hash
+1.3.6.1.4.1.4843.7.1 = ASN1:UTF8String:{server["access_point_id"]}
+1.3.6.1.4.1.4843.7.2 = ASN1:SEQUENCE:authentication
+1.3.6.1.4.1.4843.7.3 = ASN1:UTF8String:{server["file_system_id"]}
+[authentication]
+accessKeyId = UTF8String:{credentials.access_key}
+signature = OCTETSTRING:{signature(server, key_hash, credentials, now)}
+sigv4DateTime = UTCTIME:{now:%y%m%d%H%M%SZ}{token}
+"""
+
+
+def make_certificate(server: common.Server, folder: Path, credentials: Any, now: datetime) -> None:
+    """Write `key.pem` (once) and `certificate.pem` (valid from 15 minutes ago for three hours) to `folder`."""
+    key, configuration, request = folder / "key.pem", folder / "openssl.cnf", folder / "request.pem"
+    if not key.exists():
+        common.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072", "-out", str(key)])
+    public = folder / "public.der"
+    common.run(["openssl", "rsa", "-in", str(key), "-RSAPublicKey_out", "-outform", "DER", "-out", str(public)])
+    key_hash = hashlib.sha1(public.read_bytes(), usedforsecurity=False).hexdigest()
+    configuration.touch(0o600)
+    configuration.write_text(openssl_configuration(server, folder, credentials, key_hash, now))
+    (folder / "index.txt").write_text("")
+    (folder / "serial").write_text("01\n")
+    common.run(["openssl", "req", "-new", "-config", str(configuration), "-key", str(key), "-out", str(request)])
+    new = folder / "certificate.new"
+    common.run(
+        [
+            *("openssl", "ca", "-selfsign", "-batch", "-notext", "-config", str(configuration)),
+            *("-startdate", f"{now - timedelta(minutes=15):%y%m%d%H%M%SZ}"),
+            *("-enddate", f"{now + VALID:%y%m%d%H%M%SZ}"),
+            *("-in", str(request), "-out", str(new)),
+        ]
+    )
+    configuration.unlink()
+    new.replace(folder / "certificate.pem")
+
+
+def sign_certificate(server: common.Server) -> None:
+    """Make the certificate with the credentials of the instance's role."""
+
+    def attempt() -> None:
+        import botocore.session
+
+        credentials = botocore.session.get_session().get_credentials()
+        if credentials is None:
+            raise RuntimeError("the instance has no role, or its metadata cannot be reached")
+        make_certificate(server, FOLDER, credentials.get_frozen_credentials(), datetime.now(UTC))
+
+    common.keep_trying("entry to the file store", attempt, seconds=600)

@@ -1,0 +1,38 @@
+"""The units of a server, by file name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from core.servers.configuration import ServerConfiguration
+from core.servers.rendering import render
+
+UNITS: Final[tuple[str, ...]] = (
+    "openerp.target",
+    "openerp-install.service",
+    "openerp-secrets.service",
+    "openerp-secrets-refresh.service",
+    "openerp-secrets-refresh.timer",
+    "openerp-files-certificate.service",
+    "openerp-files-certificate.timer",
+    "openerp-files-tunnel.service",
+    "srv-openerp.mount",
+    "openerp-first-start.service",
+    "odoo.service",
+    "openerp-ready.service",
+    "openerp-nginx.service",
+    "openerp-agents.service",
+    "openerp-failed@.service",
+)
+TENANT_UNITS: Final[tuple[str, ...]] = (
+    "openerp-tenants.service",
+    "openerp-tenants.timer",
+    "openerp-tenant-first-start@.service",
+    "odoo-tenant@.service",
+)
+
+
+def render_units(server: ServerConfiguration) -> dict[str, str]:
+    """Return each unit's text by its file name; units for tenants only where there are tenants."""
+    wanted = UNITS + (TENANT_UNITS if server.tenants_parameter_path else ())
+    return {name: render(f"units/{name}.j2", server) for name in wanted}
