@@ -1,0 +1,109 @@
+"""Runs a Pulumi program under its SDK in a process of its own; started by path, it imports nothing of this project.
+
+It reads one line of JSON from standard input (`Run` in program.py says what), so that the process can start, and
+import the SDK, while the engine is still reading the state. Exit status: 0, or 1 when the program failed; what
+failed has then been logged to the engine.
+"""
+
+from __future__ import annotations
+
+import gc
+
+# Importing pulumi_aws allocates a great many objects that live for ever: collecting garbage meanwhile costs 0.3 s.
+gc.disable()
+
+import asyncio  # noqa: E402
+import json  # noqa: E402
+import logging  # noqa: E402
+import os  # noqa: E402
+import runpy  # noqa: E402
+import sys  # noqa: E402
+import traceback  # noqa: E402
+from concurrent.futures import ThreadPoolExecutor  # noqa: E402
+from typing import Any  # noqa: E402
+
+import pulumi  # noqa: E402
+import pulumi.runtime  # noqa: E402
+
+
+def main() -> int:
+    """Run the program that standard input names; the exit status."""
+    line = sys.stdin.readline()
+    if not line:
+        return 1
+    run: dict[str, Any] = json.loads(line)
+    os.chdir(run["directory"])
+    pulumi.runtime.set_all_config(run["config"], run["secret_keys"])
+    pulumi.runtime.configure(
+        pulumi.runtime.Settings(
+            monitor=run["monitor"],
+            engine=run["monitor"],
+            project=run["project"],
+            stack=run["stack"],
+            parallel=run["parallel"],
+            dry_run=run["preview"],
+            organization=run["organization"],
+            root_directory=run["root"],
+        )
+    )
+    # Debug messages, some ten a resource and a request each, would be dropped by the engine: they are not sent.
+    pulumi.log.debug = lambda *arguments, **options: None
+    sys.argv = [run["program"]]
+    # Futures that nobody awaits are how a failed run ends; asyncio need not report each.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    executor = ThreadPoolExecutor(max_workers=4 * run["parallel"])
+    loop.set_default_executor(executor)
+
+    def program() -> None:
+        try:
+            runpy.run_path(run["program"], run_name="__main__")
+        finally:
+            gc.freeze()
+            gc.enable()
+
+    try:
+        loop.run_until_complete(pulumi.runtime.run_in_stack(program))
+    except pulumi.RunError as error:
+        _report(str(error))
+        return 1
+    except SystemExit as error:
+        if isinstance(error.code, str):
+            _report(error.code)
+            return 1
+        return 1 if error.code else 0
+    except KeyboardInterrupt:
+        return 1
+    except Exception as error:
+        _report(_program_traceback(error, run["program"]))
+        return 1
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+        loop.close()
+    return 0
+
+
+def _report(message: str) -> None:
+    """Log an error to the engine, or to standard error where the engine no longer answers."""
+    try:
+        pulumi.log.error(message)
+    except Exception:
+        print(message, file=sys.stderr)
+
+
+def _program_traceback(error: BaseException, program: str) -> str:
+    """The traceback from the program's own first line on; of an error that is only a message, the message."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = os.path.realpath(program)
+    for index, frame in enumerate(frames):
+        path = os.path.realpath(frame.filename)
+        if path == own or os.path.dirname(path) == own:
+            frames = traceback.StackSummary.from_list(frames[index:])
+            break
+    lines = traceback.format_exception_only(error)
+    return "the program failed with an unhandled exception:\n" + "".join([*frames.format(), *lines]).rstrip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Writes the state after each step, from what the run has done so far and what remains of the state before.
+
+The rules for the order (what the run registered first, then what it has not touched) are those of
+pkg/backend/snapshot.go: each list is a valid order, and nothing new depends on anything that only remains.
+"""
+
+from __future__ import annotations
+
+from local.engine.backend import Backend
+from local.engine.crypto import Crypter
+from local.engine.state import (
+    Operation,
+    Resource,
+    Snapshot,
+    checkpoint_text,
+    compact,
+    renamed,
+    resource_to_json,
+)
+
+
+class Journal:
+    """The state of one stack during one run. In a preview (`backend` None) nothing is written."""
+
+    def __init__(self, backend: Backend | None, stack: str, base: Snapshot, crypter: Crypter | None) -> None:
+        self._backend = backend
+        self._stack = stack
+        self._base = base
+        self._crypter = crypter
+        self._new: list[Resource] = []
+        self._done: set[Resource] = set()
+        self._pending: list[Operation] = []
+        self._interrupted = [item for item in base.pending if item.type == "creating"]
+        self._names: dict[str, str] = {}
+        self._texts: dict[Resource, str] = {}
+        self._stale = True
+
+    def rename(self, old: str, new: str) -> None:
+        """From now on write the URN `new` wherever the state before says `old`."""
+        self._names[old] = new
+        self._texts.clear()
+
+    def begin(self, resource: Resource, operation: str) -> None:
+        """Record that `operation` on a resource is about to start."""
+        self._pending.append(Operation(resource, operation))
+        self.save()
+
+    def end(self, resource: Resource) -> None:
+        """Forget the pending operation on a resource."""
+        self._pending = [item for item in self._pending if item.resource is not resource]
+        self._stale = True
+
+    def add(self, resource: Resource) -> None:
+        """A resource that this run registered; one of its interrupted creations is settled with it."""
+        self._new.append(resource)
+        self._texts.pop(resource, None)
+        self._interrupted = [item for item in self._interrupted if item.resource.urn != resource.urn]
+        self._stale = True
+
+    def remove(self, resource: Resource) -> None:
+        """A resource (of this run, or of the state before) that is no longer part of the state."""
+        self._done.add(resource)
+        self._texts.pop(resource, None)
+        self._stale = True
+
+    def changed(self, resource: Resource) -> None:
+        """A resource's record was changed in place."""
+        self._texts.pop(resource, None)
+        self._stale = True
+
+    def forget_interrupted(self) -> None:
+        """Drop the creations that an earlier run left unsettled: nothing of the stack is left."""
+        self._interrupted.clear()
+        self._stale = True
+
+    def snapshot(self) -> Snapshot:
+        """The state as it stands."""
+        resources = [item for item in (*self._new, *self._base.resources) if item not in self._done]
+        return Snapshot(resources, [*self._pending, *self._interrupted], self._base.salt)
+
+    def save(self, *, durable: bool = False) -> None:
+        """Write the state as it stands."""
+        self._stale = True
+        self.flush(durable=durable)
+
+    def flush(self, *, durable: bool = False) -> None:
+        """Write the state where something changed since the last time."""
+        if self._backend is None or not self._stale:
+            return
+        snapshot = self.snapshot()
+        salt = self._base.salt
+        if salt is None and self._crypter is not None:
+            salt = self._base.salt = self._crypter.state
+        operations = [
+            compact({"resource": self._json(item.resource), "type": item.type}) for item in snapshot.pending
+        ]
+        text = checkpoint_text(
+            self._backend.qualified(self._stack),
+            [self._text(resource) for resource in snapshot.resources],
+            operations,
+            salt,
+        )
+        self._backend.write(self._stack, text, durable=durable)
+        self._stale = False
+
+    def _text(self, resource: Resource) -> str:
+        text = self._texts.get(resource)
+        if text is None:
+            text = self._texts[resource] = compact(self._json(resource))
+        return text
+
+    def _json(self, resource: Resource) -> dict[str, object]:
+        return resource_to_json(renamed(resource, self._names) if self._names else resource, self._crypter)

@@ -1,0 +1,439 @@
+"""The engine's operations: `update` (up and preview), `destroy`, `outputs`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from local.engine import config as configuration
+from local.engine import state as states
+from local.engine import urn as urns
+from local.engine.backend import ORGANIZATION, Backend
+from local.engine.crypto import Crypter
+from local.engine.errors import EngineError, StepError
+from local.engine.program import Program, Run
+from local.engine.state import Snapshot
+from local.engine.values import Properties
+
+PARALLEL = 32
+"""Provider operations at once; they wait far more than they compute."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A stack of a project: where its files are, and where its state is."""
+
+    directory: Path
+    """Where `Pulumi.yaml` is."""
+    stack: str
+    state: Path
+    """The root of the file backend."""
+    passphrase: Callable[[], str]
+    config_copies: Path | None = None
+    """Where copies of the stack files with an encryption salt are kept for the real CLI, if anywhere."""
+
+
+@dataclass
+class Result:
+    """What a run came to."""
+
+    succeeded: bool
+    counts: dict[str, int]
+    """Changes by kind, as Pulumi's `changeSummary` counts them."""
+    steps: list[Any] = field(default_factory=list)
+    outputs: Properties = field(default_factory=dict)
+    seconds: float = 0.0
+    errors: list[tuple[str, str]] = field(default_factory=list)
+    """(URN or "", message) of everything that failed."""
+    config: dict[str, str] = field(default_factory=dict)
+    """The configuration with secrets masked."""
+
+
+class _Session:
+    """A stack opened for one operation: project, state, key."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.project = configuration.load_project(target.directory)
+        self.backend = Backend(target.state, self.project.name)
+        self.where = str(self.backend.path(target.stack))
+        self._crypters: dict[str | None, Crypter] = {}
+        self.deployment = self.backend.read(target.stack)
+        self.crypter = self._own_crypter()
+
+    def _own_crypter(self) -> Crypter:
+        salt = states.salt_of(self.deployment, self.where) or self._config_salt()
+        return self._crypter(salt)
+
+    def _config_salt(self) -> str | None:
+        name = configuration.stack_file(self.target.directory, self.target.stack)
+        salt = configuration.salt_in(name)
+        if salt is None and self.target.config_copies is not None:
+            salt = configuration.salt_in(self.target.config_copies / name.name)
+        return salt
+
+    def _crypter(self, salt: str | None) -> Crypter:
+        if salt not in self._crypters:
+            self._crypters[salt] = Crypter(self.target.passphrase(), salt)
+        return self._crypters[salt]
+
+    def load(self) -> Snapshot:
+        """The state of the stack."""
+        return states.snapshot_from_json(self.deployment, self.crypter, self.where)
+
+    def config(self) -> configuration.StackConfig:
+        """The configuration of the stack."""
+        path = configuration.stack_file(self.target.directory, self.target.stack)
+        committed = configuration.salt_in(path)
+
+        def decrypt(ciphertext: str) -> str:
+            crypter = self._crypter(committed) if committed else self.crypter
+            return crypter.decrypt(ciphertext)
+
+        return configuration.load_stack(self.project, self.target.stack, decrypt)
+
+    def stack_outputs(self, name: str) -> Properties | None:
+        """The outputs of a stack of this backend: `stack`, or `organization/project/stack`."""
+        parts = name.split("/")
+        project = parts[1] if len(parts) == 3 else self.project.name
+        if len(parts) > 3 or (len(parts) > 1 and parts[0] != ORGANIZATION):
+            raise EngineError(f"{name!r} names no stack of a file backend: expected organization/<project>/<stack>")
+        own = project == self.project.name and parts[-1] == self.target.stack
+        backend = Backend(self.target.state, project)
+        if not backend.exists(parts[-1]):
+            return {} if own else None
+        return outputs_in(backend, parts[-1], self._crypter)
+
+
+def outputs_in(backend: Backend, stack: str, crypter: Callable[[str | None], Crypter]) -> Properties:
+    """The outputs that a stack's state holds; a key is derived only where some are secret."""
+    deployment = backend.read(stack)
+    where = str(backend.path(stack))
+    for data in deployment.get("resources") or []:
+        if data.get("type") == urns.ROOT_STACK_TYPE:
+            secret = '"ciphertext"' in states.compact(data.get("outputs") or {})
+            key = crypter(states.salt_of(deployment, where)) if secret else None
+            return states.resource_from_json({**data, "inputs": {}}, key).outputs
+    return {}
+
+
+def outputs(target: Target) -> Properties:
+    """The outputs of a stack. Raises EngineError where it was never brought up."""
+    project = configuration.load_project(target.directory)
+    backend = Backend(target.state, project.name)
+    if not backend.exists(target.stack):
+        raise EngineError(f"stack {target.stack} was never brought up on this machine: run up first")
+    return outputs_in(backend, target.stack, lambda salt: Crypter(target.passphrase(), salt))
+
+
+def pending_message(snapshot: Snapshot) -> str:
+    """What to say of operations that an interrupted run left, or "" where there are none."""
+    if not snapshot.pending:
+        return ""
+    listed = "\n".join(f"  * {item.resource.urn}, interrupted while {item.type}" for item in snapshot.pending)
+    noun = "operation" if len(snapshot.pending) == 1 else "operations"
+    return (
+        f"the last run was interrupted with {len(snapshot.pending)} pending {noun}:\n{listed}\n"
+        "A resource interrupted while creating may exist without being in the state. It is created again now; "
+        "if that is refused because it exists, delete the one that is left over and run again."
+    )
+
+
+def _run(main: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    async def with_threads() -> Result:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(max_workers=PARALLEL + 8))
+        return await main()
+
+    return asyncio.run(with_threads())
+
+
+def update(
+    target: Target,
+    *,
+    loader: Callable[[str], Any],
+    events: Any,
+    preview: bool,
+    environment: dict[str, str] | None = None,
+    before: Callable[[], dict[str, str]] | None = None,
+    program: Program | None = None,
+) -> Result:
+    """Run the program and bring about (or, in a preview, show) what it registers.
+
+    `loader` makes plugins, `events` watches (deployment.Events). `before` is called while the program's process
+    starts, and returns variables for this process's environment (an emulator's endpoint). `program` is a child
+    started earlier, to save its import time. Raises EngineError for what stops the run before it begins.
+    """
+    program = program or Program(environment)
+    try:
+        session = _Session(target)
+        config = session.config()
+        with ExitStack() as stack:
+            if not preview:
+                session.backend.prepare()
+                for note in stack.enter_context(session.backend.lock(target.stack)):
+                    events.log("info", note, "")
+                # What another run did before this one had the lock.
+                session.deployment = session.backend.read(target.stack)
+            if before is not None:
+                os.environ.update(before())
+            return _run(lambda: _update(session, config, loader, events, preview, program))
+    finally:
+        program.end()
+
+
+async def _update(
+    session: _Session,
+    config: configuration.StackConfig,
+    loader: Callable[[str], Any],
+    events: Any,
+    preview: bool,
+    program: Program,
+) -> Result:
+    # These import gRPC and the SDK, which takes a while: the child does so at the same time.
+    from local.engine.builtins import BuiltinProvider, Builtins
+    from local.engine.deployment import Deployment
+    from local.engine.journal import Journal
+    from local.engine.monitor import Engine, Monitor, serve
+    from local.engine.providers import Registry
+    from local.engine.steps import summary
+
+    target, project = session.target, session.project
+    began = time.monotonic()
+    base = session.load()
+    watch = _Watch(events)
+    message = pending_message(base)
+    if message:
+        watch.log("warning", message, "")
+    registry = Registry(lambda package: BuiltinProvider() if package == "pulumi" else loader(package))
+    journal = Journal(None if preview else session.backend, target.stack, base, session.crypter)
+    deployment = Deployment(
+        project=project.name,
+        stack=target.stack,
+        base=base,
+        config=config,
+        registry=registry,
+        builtins=Builtins(session.stack_outputs),
+        journal=journal,
+        preview=preview,
+        events=watch,
+    )
+    monitor = Monitor(deployment, project=project.name, stack=target.stack, config=config, root=project.directory)
+    server, address = await serve(monitor, Engine(watch.log))
+    interrupted = _on_interrupt(deployment.stop)
+    try:
+        program.start(
+            Run(
+                monitor=address,
+                project=project.name,
+                stack=target.stack,
+                organization=ORGANIZATION,
+                root=str(project.directory),
+                directory=str(project.main),
+                program=str(project.main),
+                config=config.values,
+                secret_keys=sorted(config.secret_keys),
+                preview=preview,
+                parallel=PARALLEL,
+            )
+        )
+        ended = asyncio.create_task(program.wait(lambda line: watch.log("info", line, "")))
+        stopped = asyncio.create_task(deployment.stopped.wait())
+        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            # What is under way is finished and recorded; then the program has nothing to wait for.
+            await deployment.idle()
+            await asyncio.wait({ended}, timeout=2)
+            program.end()
+        status = await ended
+        stopped.cancel()
+        succeeded = status == 0 and deployment.failure is None and not deployment.stopped.is_set()
+        if succeeded:
+            try:
+                await deployment.delete_rest()
+            except EngineError as error:
+                if deployment.failure is None and isinstance(error, StepError):
+                    deployment.failure = error
+                succeeded = False
+        await deployment.idle()
+        succeeded = succeeded and not deployment.refused
+        deployment.finish_outputs(succeeded=succeeded)
+        journal.flush(durable=True)
+    finally:
+        interrupted()
+        await server.stop(None)
+    snapshot = journal.snapshot()
+    root = snapshot.root()
+    result = Result(
+        succeeded=succeeded,
+        counts=summary([step for step in deployment.steps if not urns.is_default_provider(step.urn)]),
+        steps=deployment.steps,
+        outputs=root.outputs if root else {},
+        seconds=time.monotonic() - began,
+        errors=_errors(watch, deployment, status),
+        config={key: "[secret]" if key in config.secret_keys else text for key, text in config.values.items()},
+    )
+    if not preview:
+        _remember(session, "update", result)
+    return result
+
+
+def _errors(watch: _Watch, deployment: Any, status: int) -> list[tuple[str, str]]:
+    failure = deployment.failure
+    if failure is not None:
+        # The program's own complaints are only that its requests were refused after this.
+        return [(failure.urn, str(failure)), *(item for item in watch.step_errors if item[0] != failure.urn)]
+    if deployment.stopped.is_set():
+        return [("", "interrupted: what was under way has been finished and recorded; run up again to go on")]
+    if deployment.refused:
+        return watch.errors
+    if status != 0:
+        return watch.errors or [("", f"the program ended with status {status}")]
+    return []
+
+
+class _Watch:
+    """Passes events on, and keeps what went wrong."""
+
+    def __init__(self, events: Any) -> None:
+        self._events = events
+        self.errors: list[tuple[str, str]] = []
+        self.step_errors: list[tuple[str, str]] = []
+
+    def started(self, step: Any) -> None:
+        self._events.started(step)
+
+    def finished(self, step: Any) -> None:
+        self._events.finished(step)
+
+    def failed(self, step: Any, message: str) -> None:
+        self.step_errors.append((step.urn, message))
+        self._events.failed(step, message)
+
+    def outputs(self, step: Any) -> None:
+        self._events.outputs(step)
+
+    def log(self, severity: str, message: str, urn: str) -> None:
+        if severity == "error":
+            # Shown once, at the end, unless a failed step explains it.
+            self.errors.append((urn, message))
+        else:
+            self._events.log(severity, message, urn)
+
+
+def _on_interrupt(stop: Callable[[], None]) -> Callable[[], None]:
+    """Let the first Ctrl-C end the run in good order; returns what undoes this."""
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        stop()
+
+    try:
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+        loop.add_signal_handler(signal.SIGTERM, interrupt)
+    except (RuntimeError, ValueError):
+        # Not on the main thread: whoever runs us there deals with signals.
+        return lambda: None
+
+    def undo() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGTERM)
+
+    return undo
+
+
+def destroy(
+    target: Target,
+    *,
+    loader: Callable[[str], Any],
+    events: Any,
+    preview: bool = False,
+    before: Callable[[], dict[str, str]] | None = None,
+) -> Result:
+    """Delete every resource of a stack, in reverse order of dependency; the stack itself stays, empty."""
+    session = _Session(target)
+    if not session.backend.exists(target.stack):
+        raise EngineError(f"stack {target.stack} was never brought up on this machine: there is nothing to destroy")
+    with ExitStack() as stack:
+        if not preview:
+            for note in stack.enter_context(session.backend.lock(target.stack)):
+                events.log("info", note, "")
+            session.deployment = session.backend.read(target.stack)
+        if before is not None:
+            os.environ.update(before())
+        return _run(lambda: _destroy(session, loader, events, preview))
+
+
+async def _destroy(session: _Session, loader: Callable[[str], Any], events: Any, preview: bool) -> Result:
+    from local.engine.builtins import BuiltinProvider, Builtins
+    from local.engine.deployment import Deployment
+    from local.engine.journal import Journal
+    from local.engine.providers import Registry
+    from local.engine.steps import summary
+
+    began = time.monotonic()
+    base = session.load()
+    watch = _Watch(events)
+    registry = Registry(lambda package: BuiltinProvider() if package == "pulumi" else loader(package))
+    journal = Journal(None if preview else session.backend, session.target.stack, base, session.crypter)
+    deployment = Deployment(
+        project=session.project.name,
+        stack=session.target.stack,
+        base=base,
+        config=configuration.StackConfig(),
+        registry=registry,
+        builtins=Builtins(session.stack_outputs),
+        journal=journal,
+        preview=preview,
+        events=watch,
+    )
+    interrupted = _on_interrupt(deployment.stop)
+    try:
+        await deployment.delete_rest()
+    except EngineError as error:
+        if deployment.failure is None and isinstance(error, StepError):
+            deployment.failure = error
+    finally:
+        interrupted()
+    succeeded = deployment.failure is None and not deployment.stopped.is_set() and not deployment.refused
+    if succeeded and not preview:
+        base.pending.clear()
+        journal.forget_interrupted()
+    journal.flush(durable=True)
+    result = Result(
+        succeeded=succeeded,
+        counts=summary([step for step in deployment.steps if not urns.is_default_provider(step.urn)]),
+        steps=deployment.steps,
+        seconds=time.monotonic() - began,
+        errors=_errors(watch, deployment, 0),
+    )
+    if not preview:
+        _remember(session, "destroy", result)
+    return result
+
+
+def _remember(session: _Session, kind: str, result: Result) -> None:
+    """Write the run into the backend's history, as the real CLI does."""
+    ended = time.time()
+    session.backend.add_history(
+        session.target.stack,
+        {
+            "kind": kind,
+            "startTime": int(ended - result.seconds),
+            "message": "",
+            "environment": {"exec.kind": "cli", "exec.agent": "offline-engine"},
+            "config": {},
+            "result": "succeeded" if result.succeeded else "failed",
+            "endTime": int(ended),
+            "resourceChanges": result.counts,
+        },
+    )
