@@ -40,7 +40,6 @@ class Authority(pulumi.ComponentResource):
             f"{name}-certificate",
             private_key_pem=key.private_key_pem,
             is_ca_certificate=True,
-            max_path_length=0,
             allowed_uses=["cert_signing", "crl_signing"],
             subject=tls.SelfSignedCertSubjectArgs(
                 common_name=args.common_name, organization="OpenERP", organizational_unit=args.domain
