@@ -145,7 +145,7 @@ def _model(raw: Mapping[str, object], problems: list[Problem]) -> tuple[Configur
                     right=nearest(_printable(str(key)), TOP_LEVEL_KEYS),
                 )
             )
-        elif value is not None and value != "":
+        elif value is not None and value != "" and not (_is_empty_object(value) and key not in _STAND_IN):
             try:
                 values[key] = _structure(key, value)
             except Invalid as invalid:
@@ -161,6 +161,11 @@ def _model(raw: Mapping[str, object], problems: list[Problem]) -> tuple[Configur
     return ConfiguredSettings.model_validate(_sound(values, unreadable)), {
         TOP_LEVEL_KEYS[k] for k in unreadable
     }
+
+
+def _is_empty_object(value: object) -> bool:
+    """Return whether `value` is `{}`, which Pulumi.yaml gives as the default of what is not set."""
+    return value == {} or (isinstance(value, str) and value.strip() == "{}")
 
 
 def _sound(values: Mapping[str, object], unreadable: set[str]) -> dict[str, object]:

@@ -39,7 +39,7 @@ LOG_RETENTION_DAYS: Final = (
 """Values that CloudWatch Logs accepts (API reference, PutRetentionPolicy)."""
 
 ENGINE_MAJOR_VERSIONS: Final = ("16", "17", "18")
-"""Major versions of RDS for PostgreSQL that this program supports (cfn-lint's list of RDS engine versions)."""
+"""Major versions of RDS for PostgreSQL that this program supports (cfn-lint lists what RDS has)."""
 
 
 def optional(check: Check) -> Check:
@@ -83,7 +83,7 @@ _module_version = _matches(
 currency: Check = _matches(r"[A-Z]{3}", "an ISO 4217 currency", "EUR")
 certificate_name: Check = _matches(
     r"[A-Za-z0-9]([A-Za-z0-9 ._@-]{0,62}[A-Za-z0-9])?",
-    "a certificate name (up to 64 letters, digits, spaces and `._@-`, beginning and ending with a letter or digit)",
+    "a certificate name (up to 64 letters, digits, spaces and `._@-`, with a letter or digit at both ends)",
     "accounting-desktop",
 )
 """64 characters is the limit of a common name in X.509 (RFC 5280, ub-common-name)."""

@@ -1,8 +1,8 @@
 """EC2 instance types and RDS instance classes: vCPU, memory, architecture.
 
-Source: AWS's DescribeInstanceTypes (as moto 5.2.5 ships it) for EC2; RDS classes are the same hardware behind `db.`, and
-which sizes RDS for PostgreSQL offers is in the RDS price list (as cfn-lint 1.58 ships it), read in
-November 2026. Memory within a family grows with the vCPU: it is stored as MiB for each vCPU.
+Sources, read in November 2026: AWS's DescribeInstanceTypes for EC2 (as moto 5.2.5 ships it); RDS classes are
+the same hardware behind `db.`, and which sizes RDS for PostgreSQL offers is in the RDS price list (as
+cfn-lint 1.58 ships it). Memory within a family grows with the vCPU: it is stored as MiB for each vCPU.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """AWS regions, their availability zones, and which instance families they lack.
 
-Known statically, so that a wrong region is an error before any call is made. Sources: zones and EC2
-families from AWS's own DescribeInstanceTypeOfferings for each zone (as moto 5.2.5 ships it); RDS families from the RDS
-price list (as cfn-lint 1.58 ships it), read in November 2026. Zone *names* are mapped for each account: an
-older account may lack one of a region's zones (us-west-1, ap-northeast-1). `network.zones` names others.
+Known statically, so that a wrong region is an error before any call is made. Sources, read in November
+2026: zones and EC2 families from AWS's DescribeInstanceTypeOfferings for each zone (as moto 5.2.5 ships it);
+RDS families from the RDS price list (as cfn-lint 1.58 ships it). Of the regions that moto does not hold
+(ap-east-2, ap-southeast-6, ap-southeast-7, mx-central-1, China, GovCloud) no EC2 family is known to lack.
+Zone *names* are mapped for each account: one may lack the first zones of a region (us-west-1).
+`network.zones` names others.
 """
 
 from __future__ import annotations

@@ -137,16 +137,16 @@ def check(release: Release, *, environment: str, today: date, allow_unsupported:
     """
     if release.kind is Kind.HOSTED_ONLY:
         raise Invalid(
-            f"{release} is a hosted-only release: its maker runs it on its own hosting and there is no package "
-            "for own installations",
+            f"{release} is a hosted-only release: its maker runs it on its own hosting, and there is no "
+            "package for own installations",
             f'Own installations use `"{max(release.a, 8)}.0"` or the next `X.0`',
         )
     warnings = []
     if release.kind is Kind.DEVELOPMENT:
         if environment == "production":
             raise Invalid(
-                f"{release} is a development version (its second number is odd) and production runs stable ones",
-                f"Use the stable `{release.a}.{release.b - 1}`, or `{release.a}.{release.b + 1}` once it is out",
+                f"{release} is a development version (odd second number); production runs stable ones",
+                f"Use the stable `{release.a}.{release.b - 1}` or, when out, `{release.a}.{release.b + 1}`",
             )
         warnings.append(f"{release} is a development version; production will refuse it.")
     status = support(release, today)
@@ -184,8 +184,8 @@ def transition(
         return Step.SAME
     if new < old:
         raise Invalid(
-            f"{new} is older than {old}, which is running; a database cannot be taken back to an older release",
-            f"Keep `{old}`, or restore a checkpoint made under {new} with `database.restoreFrom` in a new stack",
+            f"{new} is older than {old}, which is running; no database can be taken back to an older release",
+            f"Keep `{old}`, or restore a checkpoint of {new} with `database.restoreFrom` in a new stack",
         )
     if new.a == old.a:
         return Step.UPDATE
@@ -193,8 +193,8 @@ def transition(
         given = "is not set" if allow_upgrade_to is None else f"names {allow_upgrade_to}"
         raise Invalid(
             f"{old} to {new} is an upgrade, and `openerp:allowUpgradeTo` {given}",
-            f'Make a checkpoint, prove the upgrade on a copy of it, then set `openerp:allowUpgradeTo: "{new}"` and '
-            "`openerp:upgradeCheckpoint`",
+            f'Make a checkpoint, prove the upgrade on a copy, then set `openerp:allowUpgradeTo: "{new}"` '
+            "and `openerp:upgradeCheckpoint`",
         )
     if checkpoint is None or checkpoint not in checkpoints:
         given = (
@@ -202,7 +202,7 @@ def transition(
         )
         raise Invalid(
             f"{old} to {new} is an upgrade, and {given}",
-            "Add a label to `openerp:backup.checkpoints`, deploy, then name it in `openerp:upgradeCheckpoint`",
+            "Add a label to `openerp:backup.checkpoints`, deploy, then set `openerp:upgradeCheckpoint` to it",
         )
     return Step.UPGRADE
 

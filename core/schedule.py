@@ -103,8 +103,8 @@ def _check_cron(body: str, shown: str) -> None:
     values = body.split()
     if len(values) != len(_FIELDS):
         raise Invalid(
-            f"'{shown}' has {len(values)} fields, a schedule has 6: minutes, hours, day of month, month, day of "
-            "week, year",
+            f"'{shown}' has {len(values)} fields, a schedule has 6: minutes, hours, day of month, month, "
+            "day of week, year",
             EXAMPLE,
         )
     for spec, value in zip(_FIELDS, values, strict=True):

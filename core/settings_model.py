@@ -20,7 +20,7 @@ from core import checks
 from core.problems import Invalid
 
 DEFAULT_SERVER_IMAGE: Final = "resolve:ssm:/aws/service/debian/release/13/latest/{architecture}"
-"""Debian publishes its images under this SSM path (`arm64`, `amd64`): wiki.debian.org/Cloud/AmazonEC2Image."""
+"""Debian's own images by SSM (`arm64`, `amd64`): wiki.debian.org/Cloud/AmazonEC2Image."""
 
 
 def _whole_number(value: object) -> object:
@@ -78,8 +78,8 @@ class Package(Section):
 
     source: Literal["nightly", "debian", "image"] = _field(
         "debian",
-        "`debian`: the distribution's package. `nightly`: the official package of one day, pinned by date and "
-        "hash. `image`: already installed in `serverImage`.",
+        "`debian`: the distribution's package. `nightly`: the official package of one day, pinned by date "
+        "and hash. `image`: already installed in `serverImage`.",
         refused="`image` without `serverImage`",
     )
     date: Annotated[NumberText | None, BeforeValidator(checks.optional(checks.package_date))] = _field(
@@ -147,7 +147,7 @@ class Network(Section):
     )
     zones: tuple[str, ...] = _field(
         (),
-        "The zones by name (`[us-west-1a, us-west-1c]`), for an account that does not have the region's first "
+        "The zones by name (`[us-west-1a, us-west-1c]`), for an account without the region's first "
         "ones. Only ever add at the end: a zone's subnets follow its place in the list.",
         refused="not a zone of the region; twice; other in number than `availabilityZones`",
     )
@@ -162,7 +162,7 @@ class Network(Section):
         30,
         "How long flow logs are kept.",
         unit="days",
-        refused="a number that CloudWatch Logs does not offer (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, …)",
+        refused="a number that CloudWatch Logs does not offer (1, 3, 5, 7, 14, 30, 60, 90, 120, 180, 365, …)",
     )
     company_cidrs: tuple[Annotated[str, BeforeValidator(checks.cidr)], ...] = _field(
         (),
@@ -323,7 +323,7 @@ class Access(Section):
     )
     certificate: Literal["acm", "private"] = _field(
         "acm",
-        "`acm`: public certificate, validated by DNS. `private`: a certificate authority of this stack's own.",
+        "`acm`: public certificate, validated by DNS. `private`: this stack's own certificate authority.",
         refused="`acm` with offer `internal`",
     )
     allowed_cidrs: tuple[Annotated[str, BeforeValidator(checks.cidr)], ...] = _field(
@@ -477,14 +477,14 @@ class ConfiguredSettings(Section):
     )
     offer: Literal["internal", "hosted", "saas"] = _field(
         "hosted",
-        "`internal`: the company's own network only. `hosted`: one customer, own modules allowed. `saas`: many "
-        "tenants, certified standard modules only.",
+        "`internal`: the company's own network only. `hosted`: one customer, own modules allowed. `saas`: "
+        "many tenants, certified standard modules only.",
     )
     release: Annotated[str, BeforeValidator(checks.release)] = _field(
         ...,
         'Release of OpenERP: `"19.0"` (in quotes), or `A.B.C` of the old series.',
-        refused="hosted-only series (`saas~`, X.1–X.4); in production a development version or one past the end of "
-        "support; a downgrade",
+        refused="hosted-only series (`saas~`, X.1–X.4); in production a development version or one past the end "
+        "of support; a downgrade",
     )
     allow_upgrade_to: Annotated[str | None, BeforeValidator(checks.optional(checks.release))] = _field(
         None,
@@ -518,7 +518,7 @@ class ConfiguredSettings(Section):
     web_client_server: WebClientServers = _field({}, "The web-client servers: see below.")
     server_image: Annotated[str | None, BeforeValidator(checks.optional(checks.server_image))] = _field(
         None,
-        "Image of the servers: `ami-…` or `resolve:ssm:/…`. Left out: Debian 13's own published image for the "
+        "Image of the servers: `ami-…` or `resolve:ssm:/…`. Left out: Debian 13's own image for the "
         "instance type's architecture.",
         refused="anything else",
     )

@@ -257,8 +257,8 @@ def _servers(
     if workers * servers < needed:
         raise _refuse(
             (key, "maxServers" if group.max_servers is not None else "workers"),
-            f"{servers} servers with {workers} workers each carry {workers * servers * USERS_FOR_EACH_WORKER} "
-            f"simultaneous users; {needed} workers are needed",
+            f"{servers} servers with {workers} workers each make {workers * servers} workers; {needed} are needed "
+            f"for {request.simultaneous} simultaneous users",
             "Raise `maxServers` or `workers`, choose a larger `instanceType`, or leave them out",
         )
     kind = kind or _smallest_server(request, workers, cron_threads, key)

@@ -81,8 +81,8 @@ def check_vpc_range(cidr: str) -> None:
         raise Invalid(f"'{cidr}' is larger than a VPC can be", f"Choose a /{LARGEST_PREFIX} or smaller")
     if network.prefixlen > SMALLEST_PREFIX:
         raise Invalid(
-            f"'{cidr}' is too small: a load balancer needs a /27 in each zone, and a zone's public subnet is one "
-            "sixteenth of the range",
+            f"'{cidr}' is too small: a load balancer needs a /27 in each zone, and a zone's public subnet "
+            "is one sixteenth of the range",
             f"Choose a /{SMALLEST_PREFIX} or larger",
         )
 
