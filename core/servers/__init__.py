@@ -9,13 +9,18 @@ Typical use, in a component::
 
 from __future__ import annotations
 
-from core.servers.cloud_init import UserDataTooLarge, encode_user_data, render_user_data, user_data_base64
-from core.servers.configuration import InvalidServerConfiguration, ServerConfiguration
+from core.servers.cloud_init import (
+    UserDataTooLargeError,
+    encode_user_data,
+    render_user_data,
+    user_data_base64,
+)
+from core.servers.configuration import InvalidServerConfigurationError, ServerConfiguration
 
 __all__ = [
-    "InvalidServerConfiguration",
+    "InvalidServerConfigurationError",
     "ServerConfiguration",
-    "UserDataTooLarge",
+    "UserDataTooLargeError",
     "encode_user_data",
     "render_user_data",
     "user_data_base64",

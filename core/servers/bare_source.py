@@ -5,6 +5,10 @@ from __future__ import annotations
 import ast
 import io
 import tokenize
+from collections.abc import Iterator
+
+Cut = tuple[int, int, int]
+"""A line (from 0) and the bytes to cut from it."""
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
@@ -15,25 +19,43 @@ def _is_docstring(statement: ast.stmt) -> bool:
     )
 
 
-def bare_source(source: str) -> str:
-    """Return `source` without docstrings, comments and blank lines; it does the same.
-
-    Lines are cut from the text, not written anew from the syntax tree, so that the result is the same
-    under every version of Python.
-    """
-    lines: list[str | None] = list(source.splitlines())
-    inside_text: set[int] = set()
-    tree = ast.parse(source)
+def _annotations(tree: ast.AST, lines: list[bytes]) -> Iterator[Cut]:
+    """Yield where the annotations of parameters and results stand, those on one line."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno and node.end_lineno > node.lineno:
-            inside_text.update(range(node.lineno, node.end_lineno + 1))
+        if isinstance(node, ast.arg) and node.annotation and node.annotation.end_lineno == node.lineno:
+            start = node.col_offset + len(node.arg.encode())
+            yield node.lineno - 1, start, node.annotation.end_col_offset or 0
+        elif isinstance(node, ast.FunctionDef) and node.returns:
+            row, end = node.returns.lineno - 1, node.returns.end_col_offset or 0
+            if node.returns.end_lineno == row + 1:
+                yield row, lines[row].rindex(b" ->", 0, node.returns.col_offset), end
+
+
+def _comments(source: str) -> Iterator[Cut]:
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT and not token.string.startswith("#!"):
-            row, column = token.start
-            lines[row - 1] = token.line[:column].rstrip()
-    for index, line in enumerate(lines):
-        if line is not None and not line.strip() and index + 1 not in inside_text:
-            lines[index] = None
+            yield token.start[0] - 1, len(token.line[: token.start[1]].encode()), len(token.line.encode())
+
+
+def bare_source(source: str) -> str:
+    """Return `source` without docstrings, comments, annotations and blank lines; it does the same.
+
+    Parts are cut from the text, not written anew from the syntax tree, so that the result is the same
+    under every version of Python.
+    """
+    lines: list[bytes | None] = list(source.encode().splitlines())
+    tree = ast.parse(source)
+    inside_text: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant | ast.JoinedStr):
+            inside_text.update(range(node.lineno, node.end_lineno or node.lineno))
+    known = [line or b"" for line in lines]
+    for row, start, end in sorted([*_annotations(tree, known), *_comments(source)], reverse=True):
+        line = lines[row] or b""
+        lines[row] = (line[:start] + line[end:]).rstrip()
+    for row, blank in enumerate(lines):
+        if blank is not None and not blank.strip() and row not in inside_text:
+            lines[row] = None
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if not isinstance(body, list):
@@ -43,5 +65,5 @@ def bare_source(source: str) -> str:
             first, last = statement.lineno - 1, statement.end_lineno or statement.lineno
             lines[first:last] = [None] * (last - first)
         if texts and len(texts) == len(body) and not isinstance(node, ast.Module):
-            lines[texts[0].lineno - 1] = " " * texts[0].col_offset + "pass"
-    return "".join(f"{line}\n" for line in lines if line is not None)
+            lines[texts[0].lineno - 1] = b" " * texts[0].col_offset + b"pass"
+    return b"".join(line + b"\n" for line in lines if line is not None).decode()

@@ -29,11 +29,11 @@ TOP_LEVEL_KEYS: Final = frozenset(
 FILE_KEYS: Final = frozenset({"path", "content", "permissions", "owner"})
 
 
-class UserDataTooLarge(ValueError):
+class UserDataTooLargeError(ValueError):
     """The user data exceeds EC2's limit even when compressed."""
 
 
-class UnknownCloudConfigKey(ValueError):
+class UnknownCloudConfigKeyError(ValueError):
     """A key that cloud-init would ignore without a word."""
 
 
@@ -99,11 +99,13 @@ def cloud_config(server: ServerConfiguration) -> dict[str, Any]:
     }
     if server.tenants_parameter_path:
         texts[f"{config_dir}/tenants/.keep"] = "\n"
-    files = [{"path": path, "permissions": "0644", "content": text} for path, text in texts.items()]
-    files += [
-        {"path": path, "permissions": "0755" if path.startswith("/usr/local/sbin/") else "0644", "content": text}
-        for path, text in server_scripts().items()
-        if server.tenants_parameter_path or not path.endswith("/tenants.py")
+    for path, text in server_scripts().items():
+        if server.tenants_parameter_path or not path.endswith("/tenants.py"):
+            texts[path] = text
+    # 0644 is cloud-init's own default.
+    files = [
+        {"path": path, **({"permissions": "0755"} if "/sbin/" in path else {}), "content": text}
+        for path, text in texts.items()
     ]
     return {
         "manage_etc_hosts": True,
@@ -121,19 +123,18 @@ def cloud_config(server: ServerConfiguration) -> dict[str, Any]:
 
 
 def check_keys(config: Mapping[str, Any]) -> None:
-    """Raise `UnknownCloudConfigKey` for a key that this program never means to write."""
+    """Raise `UnknownCloudConfigKeyError` for a key that this program never means to write."""
     wrong = [key for key in config if key not in TOP_LEVEL_KEYS]
     wrong += [f"write_files: {key}" for file in config["write_files"] for key in file if key not in FILE_KEYS]
     if wrong:
-        raise UnknownCloudConfigKey(f"cloud-init would ignore {', '.join(wrong)}")
+        raise UnknownCloudConfigKeyError(f"cloud-init would ignore {', '.join(wrong)}")
 
 
 def _block(text: str, indent: str) -> str:
     """Return `text` as a YAML literal block when it can be one, so that people can read user data."""
-    plain = re.fullmatch(r"[^ \n\x00-\x1f\x7f-\x9f][^\x00-\x09\x0b-\x1f\x7f-\x9f\ufeff\u2028\u2029]*[^\n ]\n", text)
-    if not plain or re.search(r"[ \t]\n", text):
+    if not re.fullmatch(r"[!-~][\n -~]*[!-~]\n", text) or " \n" in text:
         return json.dumps(text)
-    return "|\n" + "".join(f"{indent}{line}\n" if line else "\n" for line in text[:-1].split("\n")).rstrip("\n")
+    return "\n".join(["|", *(indent + line if line else "" for line in text[:-1].split("\n"))])
 
 
 def to_yaml(config: Mapping[str, Any]) -> str:
@@ -167,7 +168,7 @@ def encode_user_data(text: str) -> bytes:
     """Return `text` as it goes to EC2: as it is when it fits into 16 KB, else gzip, which cloud-init reads.
 
     The gzip header is written by hand: no time stamp, so that the same text always gives the same bytes.
-    Raises `UserDataTooLarge` when even the compressed form does not fit.
+    Raises `UserDataTooLargeError` when even the compressed form does not fit.
     """
     raw = text.encode()
     if len(raw) <= USER_DATA_LIMIT_BYTES:
@@ -177,7 +178,7 @@ def encode_user_data(text: str) -> bytes:
     header = b"\x1f\x8b\x08\x00" + b"\x00" * 4 + b"\x02\xff"
     encoded = header + body + struct.pack("<II", zlib.crc32(raw), len(raw) & 0xFFFFFFFF)
     if len(encoded) > USER_DATA_LIMIT_BYTES:
-        raise UserDataTooLarge(
+        raise UserDataTooLargeError(
             f"user data of {len(encoded)} bytes exceeds EC2's limit of {USER_DATA_LIMIT_BYTES} bytes"
         )
     return encoded

@@ -42,7 +42,7 @@ FORMS: Final[dict[str, str]] = {
 """What each text must look like: each of them ends up in a configuration file."""
 
 
-class InvalidServerConfiguration(ValueError):
+class InvalidServerConfigurationError(ValueError):
     """A field of `ServerConfiguration` cannot be right; the text names it and says what would be."""
 
 
@@ -50,7 +50,7 @@ class InvalidServerConfiguration(ValueError):
 class ServerConfiguration:
     """Everything that `render_user_data` needs, for one role of one stack.
 
-    `__post_init__` raises `InvalidServerConfiguration` for values that would break a rendered file.
+    `__post_init__` raises `InvalidServerConfigurationError` for values that would break a rendered file.
     """
 
     # What and where.
@@ -119,7 +119,7 @@ class ServerConfiguration:
     def __post_init__(self) -> None:
         """Refuse what would break a rendered file or contradicts itself."""
         for problem in self._problems():
-            raise InvalidServerConfiguration(f"{self.role} server of stack {self.stack}: {problem}")
+            raise InvalidServerConfigurationError(f"{self.role} server of stack {self.stack}: {problem}")
 
     def _problems(self) -> Iterator[str]:
         for name, form in FORMS.items():
@@ -143,14 +143,15 @@ class ServerConfiguration:
             yield f"database_port is {self.database_port}"
         if self.database_name == self.test_database_name:
             yield f"test_database_name is the working database, {self.database_name}"
-        if self.package_source == "nightly" and not re.fullmatch(r"20[0-9]{6}", self.package_date or ""):
-            yield f"package_date is {self.package_date!r}; a nightly build needs its date, as YYYYMMDD"
-        if self.package_source == "nightly" and not re.fullmatch(r"[0-9a-f]{64}", self.package_sha256 or ""):
-            yield f"package_sha256 is {self.package_sha256!r}; a nightly build needs its SHA-256 (64 hex digits)"
+        if self.package_source == "nightly":
+            if not re.fullmatch(r"20[0-9]{6}", self.package_date or ""):
+                yield f"package_date is {self.package_date!r}; a nightly build needs its date, as YYYYMMDD"
+            if not re.fullmatch(r"[0-9a-f]{64}", self.package_sha256 or ""):
+                yield f"package_sha256 is {self.package_sha256!r}; a nightly build needs 64 hex digits"
         if (self.offer == "saas") != (self.tenants_parameter_path is not None):
             yield "tenants_parameter_path is for the offer saas, and saas needs it"
         if not re.fullmatch(r"(/[A-Za-z0-9_.-]+)+", self.tenants_parameter_path or "/x"):
-            yield f"tenants_parameter_path is {self.tenants_parameter_path!r}, not a path such as /openerp/prod/tenants"
+            yield f"tenants_parameter_path is {self.tenants_parameter_path!r}, not a path such as /a/b"
         try:
             ipaddress.ip_network(self.vpc_cidr)
         except ValueError as error:

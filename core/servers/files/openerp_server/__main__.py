@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
             from . import tenants  # only servers of the offer saas have it
 
             tenants.reconcile(server)
-    except common.StepFailed as failure:
+    except common.StepError as failure:
         common.tell(f"{chosen.step} failed: {failure}")
         return 1
     return 0

@@ -27,7 +27,7 @@ def installed(package: str) -> bool:
     """Return whether Debian's package manager knows `package` as installed."""
     try:
         return "install ok installed" in common.run(["dpkg-query", "-W", "-f", "${Status}", package])
-    except common.StepFailed:
+    except common.StepError:
         return False
 
 
@@ -43,7 +43,7 @@ def install_agents(server: common.Server) -> None:
             with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310
                 path.write_bytes(answer.read())
         except OSError as error:
-            raise common.StepFailed(f"{url}: {error}") from error
+            raise common.StepError(f"{url}: {error}") from error
         common.run(["dpkg", "--install", str(path)])
         path.unlink()
     configuration = common.CONFIG_DIR / "amazon-cloudwatch-agent.json"

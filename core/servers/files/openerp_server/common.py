@@ -19,7 +19,7 @@ Server = dict[str, Any]
 Result = TypeVar("Result")
 
 
-class StepFailed(Exception):
+class StepError(Exception):
     """A step cannot be done; the text says why, for the person who reads the console."""
 
 
@@ -28,7 +28,7 @@ def read_server(path: Path | None = None) -> Server:
     try:
         server: Server = json.loads((path or CONFIG_DIR / "server.json").read_text())
     except (OSError, ValueError) as error:
-        raise StepFailed(f"the settings of this server cannot be read: {error}") from error
+        raise StepError(f"the settings of this server cannot be read: {error}") from error
     return server
 
 
@@ -52,14 +52,14 @@ def keep_trying(
     """Return what `action` returns; after an error try again, for `seconds` at most.
 
     The first error is told at once, so that the console shows what a waiting server waits for. Raises
-    `StepFailed` with the last error. A `StepFailed` of `action` itself is final.
+    `StepError` with the last error. A `StepError` of `action` itself is final.
     """
     end = now() + seconds
     told = False
     while True:
         try:
             return action()
-        except StepFailed:
+        except StepError:
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".strip()
@@ -67,17 +67,17 @@ def keep_trying(
                 tell(f"{what}: not yet ({reason}); trying for {seconds / 60:.0f} minutes")
                 told = True
             if now() + pause > end:
-                raise StepFailed(f"{what}: {reason}") from error
+                raise StepError(f"{what}: {reason}") from error
         sleep(pause)
 
 
 def run(command: Sequence[str], *, text: str | None = None, **options: Any) -> str:
     """Run `command`, with `text` on its standard input, and return what it printed.
 
-    Raises `StepFailed` with the end of its error output when it fails; never with `text`.
+    Raises `StepError` with the end of its error output when it fails; never with `text`.
     """
     try:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             command,
             input=text,
             stdin=subprocess.DEVNULL if text is None else None,
@@ -87,11 +87,11 @@ def run(command: Sequence[str], *, text: str | None = None, **options: Any) -> s
             **options,
         )
     except OSError as error:
-        raise StepFailed(f"{command[0]}: {error}") from error
+        raise StepError(f"{command[0]}: {error}") from error
     if done.returncode != 0:
         last = " | ".join((done.stderr or done.stdout).strip().splitlines()[-5:])
-        raise StepFailed(f"{command[0]} ended with status {done.returncode}: {last}")
-    return done.stdout
+        raise StepError(f"{command[0]} ended with status {done.returncode}: {last}")
+    return str(done.stdout)
 
 
 def write_private(path: Path, text: str, *, uid: int, gid: int) -> bool:

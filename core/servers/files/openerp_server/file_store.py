@@ -11,7 +11,6 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from . import common
 
@@ -41,7 +40,9 @@ def signature(server: common.Server, key_hash: str, credentials: Any, now: datet
     return str(request.context["signature"])
 
 
-def openssl_configuration(server: common.Server, folder: Path, credentials: Any, key_hash: str, now: datetime) -> str:
+def openssl_configuration(
+    server: common.Server, folder: Path, credentials: Any, key_hash: str, now: datetime
+) -> str:
     """Return the configuration from which `openssl ca` makes the certificate."""
     token = f"\nsessionToken = EXPLICIT:0,UTF8String:{credentials.token}" if credentials.token else ""
     return f"""[ca]
@@ -74,27 +75,29 @@ sigv4DateTime = UTCTIME:{now:%y%m%d%H%M%SZ}{token}
 """
 
 
+def openssl(*arguments: str | Path) -> None:
+    """Run one openssl command."""
+    common.run(["openssl", *map(str, arguments)])
+
+
 def make_certificate(server: common.Server, folder: Path, credentials: Any, now: datetime) -> None:
-    """Write `key.pem` (once) and `certificate.pem` (valid from 15 minutes ago for three hours) to `folder`."""
+    """Write `key.pem` (once) and `certificate.pem` (valid from 15 minutes ago) to `folder`."""
     key, configuration, request = folder / "key.pem", folder / "openssl.cnf", folder / "request.pem"
     if not key.exists():
-        common.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072", "-out", str(key)])
+        openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072", "-out", key)
     public = folder / "public.der"
-    common.run(["openssl", "rsa", "-in", str(key), "-RSAPublicKey_out", "-outform", "DER", "-out", str(public)])
+    openssl("rsa", "-in", key, "-RSAPublicKey_out", "-outform", "DER", "-out", public)
     key_hash = hashlib.sha1(public.read_bytes(), usedforsecurity=False).hexdigest()
     configuration.touch(0o600)
     configuration.write_text(openssl_configuration(server, folder, credentials, key_hash, now))
     (folder / "index.txt").write_text("")
     (folder / "serial").write_text("01\n")
-    common.run(["openssl", "req", "-new", "-config", str(configuration), "-key", str(key), "-out", str(request)])
+    openssl("req", "-new", "-config", configuration, "-key", key, "-out", request)
     new = folder / "certificate.new"
-    common.run(
-        [
-            *("openssl", "ca", "-selfsign", "-batch", "-notext", "-config", str(configuration)),
-            *("-startdate", f"{now - timedelta(minutes=15):%y%m%d%H%M%SZ}"),
-            *("-enddate", f"{now + VALID:%y%m%d%H%M%SZ}"),
-            *("-in", str(request), "-out", str(new)),
-        ]
+    start, end = (f"{moment:%y%m%d%H%M%SZ}" for moment in (now - timedelta(minutes=15), now + VALID))
+    openssl(
+        *("ca", "-selfsign", "-batch", "-notext", "-config", configuration),
+        *("-startdate", start, "-enddate", end, "-in", request, "-out", new),
     )
     configuration.unlink()
     new.replace(folder / "certificate.pem")

@@ -49,7 +49,8 @@ class Database:
         """Write `value` for `key` into our table."""
         self.rows(CREATE_STATE)
         self.rows(
-            "insert into openerp_server_state values (%s, %s) on conflict (key) do update set value = excluded.value",
+            "insert into openerp_server_state values (%s, %s)"
+            " on conflict (key) do update set value = excluded.value",
             (key, value),
         )
 
@@ -61,11 +62,11 @@ class Database:
         return str(found[0][0]) if found else None
 
     def missing_modules(self, wanted: Iterable[str]) -> list[str]:
-        """Return which of `wanted` are not installed: Odoo ends with status 0 for a module that is not there."""
+        """Return which of `wanted` are not installed: Odoo ends with status 0 for one that is not there."""
         if not self.has_table("ir_module_module"):
             return sorted(wanted)
-        installed = {name for (name,) in self.rows("select name from ir_module_module where state = 'installed'")}
-        return sorted(set(wanted) - installed)
+        installed = self.rows("select name from ir_module_module where state = 'installed'")
+        return sorted(set(wanted) - {name for (name,) in installed})
 
     def close(self) -> None:
         """End the connection, and with it the lock."""
@@ -128,11 +129,11 @@ def odoo(server: common.Server, configuration: Path, arguments: list[str], text:
 
 def password_file(server: common.Server) -> Path:
     """Return where the password of the database's role is."""
-    return common.RUN_DIR / server.get("password_file", secret_values.PASSWORD_FILE)
+    return common.RUN_DIR / str(server.get("password_file", secret_values.PASSWORD_FILE))
 
 
 def settings_script(server: common.Server, password: str) -> str:
-    """Return the lines that `odoo shell` reads: they hold the password, so they go through its standard input."""
+    """Return what `odoo shell` reads from its standard input, because the password is in it."""
     values = {
         "auth_signup.invitation_scope": "b2b",
         "web.base.url": f"https://{server['public_host']}",
@@ -161,7 +162,7 @@ def initialise(server: common.Server, configuration: Path, database: Database, n
          "--max-cron-threads", "0", "--workers", "0"],
     )  # fmt: skip
     if missing := database.missing_modules(wanted):
-        raise common.StepFailed(f"these modules could not be installed in {name}: {', '.join(missing)}")
+        raise common.StepError(f"these modules could not be installed in {name}: {', '.join(missing)}")
     password = common.keep_trying(
         "administrator's password",
         lambda: secret_values.fetch(server, server["administrator_secret_arn"]),
@@ -169,7 +170,7 @@ def initialise(server: common.Server, configuration: Path, database: Database, n
     )
     odoo(server, configuration, ["shell", "--database", name, "--no-http"], settings_script(server, password))
     if database.parameter("auth_signup.invitation_scope") != "b2b":
-        raise common.StepFailed(f"the settings of {name} could not be written")
+        raise common.StepError(f"the settings of {name} could not be written")
     database.set_state("release", server["release"])
     database.set_state("first_start", "done")
     common.tell(f"the database {name} is made")
@@ -179,7 +180,7 @@ def prepare(server: common.Server, configuration: Path, database: Database, name
     """Make the database if that was not done, and refuse one that is not ours. One server at a time."""
     database.rows("select pg_advisory_lock(%s)", (LOCK,))
     if reason := why_not_ours(database, name, server["environment"]):
-        raise common.StepFailed(reason)
+        raise common.StepError(reason)
     if database.state("first_start") == "done" or (
         database.state("first_start") is None and database.has_table("ir_module_module")
     ):
@@ -202,7 +203,7 @@ def make_shared_folders(server: common.Server) -> None:
 def check_file_store(server: common.Server) -> None:
     """Raise when the shared folder is not a mounted file system: files written there would be lost."""
     if not os.path.ismount(server["shared_dir"]):
-        raise common.StepFailed(f"the file store is not mounted at {server['shared_dir']}")
+        raise common.StepError(f"the file store is not mounted at {server['shared_dir']}")
 
 
 def first_start(server: common.Server, tenant: str | None) -> None:

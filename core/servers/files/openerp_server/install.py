@@ -75,7 +75,7 @@ def patient_apt(*arguments: str) -> None:
     def attempt() -> None:
         try:
             apt(*arguments)
-        except common.StepFailed as failure:
+        except common.StepError as failure:
             raise RuntimeError(str(failure)) from failure
 
     common.keep_trying(f"apt-get {arguments[0]}", attempt, seconds=600, pause=10)
@@ -96,7 +96,7 @@ def install_odoo(server: common.Server) -> None:
         found = common.keep_trying(f"download of {url}", lambda: download(url, path), seconds=600)
         if found != server["package_sha256"]:
             path.unlink()
-            raise common.StepFailed(
+            raise common.StepError(
                 f"{url} has SHA-256 {found}, but the setting package.sha256 says {server['package_sha256']}"
             )
         patient_apt("install", "--no-install-recommends", str(path))
@@ -117,10 +117,10 @@ def check_odoo(server: common.Server) -> None:
     """Raise when Odoo is missing or of another release."""
     program = shutil.which("odoo")
     if program is None:
-        raise common.StepFailed("there is no program «odoo»: the image or the package does not bring one")
+        raise common.StepError("there is no program «odoo»: the image or the package does not bring one")
     version = common.run([program, "--version"]).strip()
     if server["release"] not in version:
-        raise common.StepFailed(f"the setting release says {server['release']}, installed is «{version}»")
+        raise common.StepError(f"the setting release says {server['release']}, installed is «{version}»")
 
 
 def make_user(server: common.Server) -> None:
@@ -138,7 +138,7 @@ def make_user(server: common.Server) -> None:
         )
     else:
         if found != uid:
-            raise common.StepFailed(f"the user {name} has uid {found}, but the file store belongs to uid {uid}")
+            raise common.StepError(f"the user {name} has uid {found}; the file store belongs to uid {uid}")
     if "www-data" not in grp.getgrnam(name).gr_mem:
         common.run(["usermod", "--append", "--groups", name, "www-data"])
 
@@ -166,7 +166,7 @@ def fetch_database_ca(server: common.Server) -> None:
     new = path.with_suffix(".new")
     common.keep_trying(f"download of {url}", lambda: download(url, new), seconds=600)
     if "-----BEGIN CERTIFICATE-----" not in new.read_text():
-        raise common.StepFailed(f"{url} holds no certificate")
+        raise common.StepError(f"{url} holds no certificate")
     common.run(["openssl", "x509", "-noout", "-in", str(new)])
     new.replace(path)
 
@@ -184,12 +184,12 @@ def install(server: common.Server) -> None:
         check_odoo(server)
     # What a package enabled for the next start of the machine would come up beside ours.
     for unit in PACKAGE_SERVICES[1:]:
-        with contextlib.suppress(common.StepFailed):
+        with contextlib.suppress(common.StepError):
             common.run(["systemctl", "disable", "--now", unit])
     make_user(server)
     make_folders(server)
     fetch_database_ca(server)
     common.run(["systemctl", "daemon-reload"])
-    with contextlib.suppress(common.StepFailed):
+    with contextlib.suppress(common.StepError):
         common.run(["systemctl", "enable", "--now", "rsyslog.service", "unattended-upgrades.service"])
     MARKER.write_text("")

@@ -25,9 +25,7 @@ def login_page_is_served(server: common.Server, timeout: float = 60) -> None:
         # A database that was not asked for by name so far: Odoo sets the session and sends back here.
         if answer.status in (302, 303):
             cookie = (answer.getheader("Set-Cookie") or "").split(";")[0]
-            connection.request(
-                "GET", "/web/login", headers={"Host": server["public_host"], "Cookie": cookie}
-            )
+            connection.request("GET", "/web/login", headers={"Host": server["public_host"], "Cookie": cookie})
             answer = connection.getresponse()
             body = answer.read()
     finally:

@@ -18,7 +18,7 @@ def password_in(value: str) -> str:
     if isinstance(decoded, dict):
         password = decoded.get("password")
         if not isinstance(password, str):
-            raise common.StepFailed("the secret is JSON but has no text under the key «password»")
+            raise common.StepError("the secret is JSON but has no text under the key «password»")
         return password
     return value
 
@@ -39,7 +39,7 @@ def pgpass_line(server: common.Server, role: str, password: str) -> str:
         return part.replace("\\", "\\\\").replace(":", "\\:")
 
     if "\n" in password:
-        raise common.StepFailed("the password in the secret has more than one line")
+        raise common.StepError("the password in the secret has more than one line")
     return f"{escaped(server['database_host'])}:{server['database_port']}:*:{role}:{escaped(password)}\n"
 
 

@@ -133,7 +133,8 @@ def reconcile(server: common.Server) -> None:
     nginx_changed = False
 
     for name in sorted(set(known) - set(tenants)):
-        common.run(["systemctl", "stop", f"odoo-tenant@{name}.service", f"openerp-tenant-first-start@{name}.service"])
+        units = [f"odoo-tenant@{name}.service", f"openerp-tenant-first-start@{name}.service"]
+        common.run(["systemctl", "stop", *units])
         for path in (*folder.glob(f"{name}.*"), secrets / f"{name}.pgpass"):
             path.unlink(missing_ok=True)
         nginx_changed = True
@@ -150,16 +151,15 @@ def reconcile(server: common.Server) -> None:
         common.run(["systemctl", "reload", "openerp-nginx.service"])
 
 
-def serve(
-    server: common.Server, tenant: Tenant, port: int, folder: Path, secrets: Path, base: str
-) -> bool:
+def serve(server: common.Server, tenant: Tenant, port: int, folder: Path, secrets: Path, base: str) -> bool:
     """Write one tenant's files and start its instance; return whether nginx must read its own again."""
     name = tenant["name"]
     narrowed = {
         "database_name": tenant["database"],
         "database_role": tenant["role"],
         "database_secret_arn": tenant["secret_arn"],
-        "administrator_secret_arn": tenant.get("administrator_secret_arn", server["administrator_secret_arn"]),
+        "administrator_secret_arn": tenant.get("administrator_secret_arn")
+        or server["administrator_secret_arn"],
         "public_host": tenant["host"],
         "odoo_http_port": port,
         "password_file": f"tenants/{name}.pgpass",
