@@ -26,7 +26,7 @@ FILES_RPO_HOURS: Final = 24
 """Files are as old as the last daily recovery point."""
 
 _OFFERS: Final[dict[Offer, str]] = {
-    "internal": "Internal: reachable from the company's own network only, with its own certificate authority.",
+    "internal": "Internal: reachable from the company's network only, with its own certificate authority.",
     "hosted": "Hosted: a deployment for one customer; the customer's own modules may be installed.",
     "saas": "Software as a service: a database of its own for each tenant, certified standard modules only.",
 }

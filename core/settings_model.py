@@ -483,8 +483,8 @@ class ConfiguredSettings(Section):
     release: Annotated[str, BeforeValidator(checks.release)] = _field(
         ...,
         'Release of OpenERP: `"19.0"` (in quotes), or `A.B.C` of the old series.',
-        refused="hosted-only series (`saas~`, X.1–X.4); in production a development version or one past the end "
-        "of support; a downgrade",
+        refused="hosted-only series (`saas~`, X.1–X.4); in production a development version or one past "
+        "its end of support; a downgrade",
     )
     allow_upgrade_to: Annotated[str | None, BeforeValidator(checks.optional(checks.release))] = _field(
         None,

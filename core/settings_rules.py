@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import Final
 
 from core import checks, names, offers, regions, release, subnets
@@ -272,11 +273,11 @@ def _backup(s: ConfiguredSettings, c: Context) -> Iterator[Problem]:
         for name, rule in (("daily", backup.daily), ("weekly", backup.weekly), ("monthly", backup.monthly))
         if rule is not None
     ]
-    for (short_name, short), (long_name, long) in zip(rules, rules[1:], strict=False):
+    for (short_name, short), (long_name, long) in pairwise(rules):
         if long.retention_days < short.retention_days:
             yield _problem(
                 ["backup", long_name, "retentionDays"],
-                f"{long.retention_days} days is shorter than the {short.retention_days} of `{short_name}`, so the "
+                f"{long.retention_days} days is shorter than the {short.retention_days} of `{short_name}`: the "
                 "rule adds nothing",
                 f"Give {short.retention_days} or more",
             )
@@ -354,7 +355,7 @@ def _production(s: ConfiguredSettings, skip: frozenset[str]) -> Iterator[Problem
             yield _problem(key, f"{wrong}, and `openerp:environment` is production", right)
 
 
-@_rule("backup")
+@_rule("backup", "database")
 def _copy_region(s: ConfiguredSettings, c: Context) -> Iterator[Problem]:
     copy = s.backup.copy_region
     if copy is None:
@@ -364,6 +365,12 @@ def _copy_region(s: ConfiguredSettings, c: Context) -> Iterator[Problem]:
     except Invalid as invalid:
         yield _problem(["backup", "copyRegion"], invalid.wrong, invalid.right)
         return
+    if s.database.retention_days == 0:
+        yield _problem(
+            ["database", "retentionDays"],
+            "is 0, and `openerp:backup.copyRegion` copies the database's automated backups",
+            "Give 1 or more",
+        )
     first = regions.REGIONS.get(c.region)
     if copy == c.region:
         yield _problem(["backup", "copyRegion"], f"{copy} is the stack's own region", "Name another one")
@@ -408,19 +415,14 @@ def warnings(s: ConfiguredSettings, c: Context) -> tuple[str, ...]:
     if s.environment == "production":
         for key, group in (("appServer", s.app_server), ("webClientServer", s.web_client_server)):
             if group.min_servers < 2:
-                found.append(
-                    f"openerp:{key}.minServers is 1: the loss of one server interrupts the service for minutes."
-                )
+                found.append(f"openerp:{key}.minServers is 1: the loss of one server interrupts the service.")
         if s.network.nat_gateways == "single":
-            found.append(
-                "openerp:network.natGateways is single: the loss of one zone cuts all servers off the internet."
-            )
+            found.append("openerp:network.natGateways is single: the loss of its zone cuts every server off.")
         if s.monitoring.email is None:
             found.append("openerp:monitoring.email is not set: nobody is told of an alarm.")
-    if s.offer == "hosted" and not s.access.waf and "0.0.0.0/0" in s.access.allowed_cidrs:
-        if s.environment == "production":
+        if s.offer != "internal" and not s.access.waf and "0.0.0.0/0" in s.access.allowed_cidrs:
             found.append(
-                "openerp:access.waf is false: the login page is open to the internet without a rate limit."
+                "openerp:access.waf is false: the login page is open to the internet without a limit."
             )
     unknown = [m for m in s.modules if not offers.is_standard(m)]
     if unknown:

@@ -257,7 +257,7 @@ def _servers(
     if workers * servers < needed:
         raise _refuse(
             (key, "maxServers" if group.max_servers is not None else "workers"),
-            f"{servers} servers with {workers} workers each make {workers * servers} workers; {needed} are needed "
+            f"{servers} servers with {workers} workers each make {workers * servers}; {needed} are needed "
             f"for {request.simultaneous} simultaneous users",
             "Raise `maxServers` or `workers`, choose a larger `instanceType`, or leave them out",
         )
