@@ -1,0 +1,149 @@
+"""The WSGI application of the emulator: moto's, one request at a time, recorded, with clean errors."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from typing import Any
+from xml.sax.saxutils import escape
+
+from local.emulator.determinism import Determinism
+from local.emulator.journal import Entry, Journal, changes_something, operation, replayable
+
+log = logging.getLogger("emulator")
+
+Answer = tuple[str, list[tuple[str, str]], bytes]
+"""Status line, headers, body."""
+
+
+def _service(environ: dict[str, Any]) -> str:
+    scope = str(environ.get("HTTP_AUTHORIZATION", "")).partition("Credential=")[2].split(",")[0].split("/")
+    return scope[3] if len(scope) > 3 else "s3"
+
+
+def error_answer(environ: dict[str, Any], body: bytes, code: str, message: str) -> Answer:
+    """An error in the protocol of the request's service, with a status that SDKs do not retry."""
+    if environ.get("HTTP_X_AMZ_TARGET"):
+        payload = json.dumps({"__type": code, "message": message})
+        headers = [("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-ErrorType", code)]
+    elif operation(environ, body) != environ["REQUEST_METHOD"]:
+        inner = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+        if _service(environ) == "ec2":
+            payload = f"<Response><Errors>{inner}</Errors><RequestID>0</RequestID></Response>"
+        else:
+            payload = f"<ErrorResponse>{inner}<RequestId>0</RequestId></ErrorResponse>"
+        headers = [("Content-Type", "text/xml")]
+    elif _service(environ) in {"s3", "route53", "cloudfront"}:
+        inner = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
+        payload = f"<Error>{inner}</Error>"
+        if _service(environ) != "s3":
+            payload = f"<ErrorResponse>{payload}</ErrorResponse>"
+        headers = [("Content-Type", "application/xml")]
+    else:
+        payload = json.dumps({"message": message, "code": code})
+        headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)]
+    data = payload.encode()
+    return "400 Bad Request", [*headers, ("Content-Length", str(len(data)))], data
+
+
+def _read_body(environ: dict[str, Any]) -> bytes:
+    stream = environ["wsgi.input"]
+    if environ.get("wsgi.input_terminated"):
+        return bytes(stream.read())
+    return bytes(stream.read(int(environ.get("CONTENT_LENGTH") or 0)))
+
+
+def _run(application: Any, environ: dict[str, Any]) -> Answer:
+    started: list[Any] = []
+
+    def start_response(
+        status: str, headers: list[tuple[str, str]], _exc: Any = None
+    ) -> Callable[[bytes], Any]:
+        started[:] = [status, headers]
+        return lambda _data: None
+
+    result = application(environ, start_response)
+    try:
+        data = b"".join(result)
+    finally:
+        if hasattr(result, "close"):
+            result.close()
+    return started[0], started[1], data
+
+
+class Application:
+    """Wraps moto's dispatcher. ``ready`` is called by the server after the replay."""
+
+    def __init__(self, inner: Any, determinism: Determinism, journal: Journal) -> None:
+        self._inner = inner
+        self._determinism = determinism
+        self._journal = journal
+        self.lock = threading.RLock()
+        """Held while a request is handled; background work takes it to change moto's objects."""
+        self._number = 0
+
+    def _answer(self, environ: dict[str, Any], body: bytes) -> Answer:
+        name = f"{_service(environ)} {operation(environ, body)} {environ.get('PATH_INFO', '')}"
+        try:
+            status, headers, data = _run(self._inner, environ)
+        except NotImplementedError as error:
+            log.warning("%s: not implemented: %s", name, error)
+            return error_answer(
+                environ, body, "NotImplemented", f"the emulator does not know {name}: {error}"
+            )
+        except Exception as error:
+            log.exception("%s failed", name)
+            kind = type(error).__name__
+            return error_answer(
+                environ, body, "InternalFailure", f"the emulator failed at {name}: {kind}: {error}"
+            )
+        kind = next((value for key, value in headers if key.lower() == "content-type"), "")
+        # werkzeug's own pages for a path or method that no moto service has registered.
+        if status[:3] in {"404", "405"} and kind.startswith("text/html") and b"<!doctype html>" in data:
+            log.warning("%s: no such path", name)
+            return error_answer(environ, body, "NotImplemented", f"the emulator does not know {name}")
+        return status, headers, data
+
+    def replay(self) -> tuple[int, int]:
+        """Handles again what was recorded, each at its own time; gives how many, and how many failed."""
+        import time_machine
+
+        count = failed = 0
+        for entry in self._journal.entries():
+            count += 1
+            self._number = max(self._number, entry.number)
+            with time_machine.travel(entry.time), self._determinism.of(f"request {entry.number}"):
+                status, _, data = self._answer(replayable(entry), entry.body)
+            if int(status[:3]) >= 400:
+                failed += 1
+                log.error("request %d was not replayed: %s %s", entry.number, status, data[:500])
+        return count, failed
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        body = _read_body(environ)
+        environ["wsgi.input"] = BytesIO(body)
+        environ["CONTENT_LENGTH"] = str(len(body))
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        environ.pop("wsgi.input_terminated", None)
+        changing = changes_something(environ, body)
+        with self.lock:
+            began = time.time()
+            if changing:
+                self._number += 1
+            recorded = dict(environ)
+            label = f"request {self._number}" if changing else f"read {self._number}"
+            with self._determinism.of(label):
+                status, headers, data = self._answer(environ, body)
+            if changing and int(status[:3]) < 400:
+                self._journal.append(Entry(self._number, began, recorded, body))
+        log.info(
+            "%s %s %s: %s, %d ms",
+            _service(environ), operation(environ, body), environ.get("PATH_INFO"), status[:3],
+            (time.time() - began) * 1000,
+        )  # fmt: skip
+        start_response(status, headers)
+        return [data]

@@ -1,0 +1,33 @@
+"""What moto lacks or gets wrong and this program needs: one module a service, on moto's own backends.
+
+Each module has ``install(context)``. Responses are added to moto's response classes, so that protocols,
+parsing and serialising stay moto's; state is kept on moto's backends, so that it goes where they go.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from local.postgres.supervisor import Supervisor
+
+MODULES: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an extension may use beside moto."""
+
+    supervisor: Supervisor
+    lock: threading.RLock
+    """To be taken by background work that changes moto's objects."""
+
+
+def install(supervisor: Supervisor, lock: threading.RLock) -> None:
+    """Puts every extension in place. Once a process, before the first request."""
+    context = Context(supervisor, lock)
+    for name in MODULES:
+        import_module(f"{__name__}.{name}").install(context)

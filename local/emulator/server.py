@@ -1,0 +1,116 @@
+"""The emulator's process: moto with our extensions behind one loopback port, its history replayed first."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from local.processes import identity
+
+log = logging.getLogger("emulator")
+
+SETTINGS = {
+    "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+    "MOTO_DISABLE_GLOBAL_CORS": "true",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""What moto reads from the environment when it is imported."""
+
+
+def _free_port(preferred: int | None) -> int:
+    """``preferred`` if it is free, as the endpoint of the last time; else one that the system chooses."""
+    for port in [preferred, 0] if preferred else [0]:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError("no free port on 127.0.0.1")
+
+
+def _last_port(directory: Path) -> int | None:
+    try:
+        return int((directory / "port").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _make_server(port: int, application: Any) -> Any:
+    from moto.moto_server.werkzeug_app import MotoRequestHandler
+    from werkzeug.serving import make_server
+
+    class Handler(MotoRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def log_request(self, *_: Any) -> None:
+            """The application writes its own line."""
+
+    return make_server("127.0.0.1", port, application, threaded=True, request_handler=Handler)
+
+
+def main(home: Path, fingerprint: str) -> None:
+    """Runs until SIGTERM or SIGINT; databases are shut down before it ends."""
+    began = time.monotonic()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    os.environ.update(SETTINGS)
+    for name in list(os.environ):
+        if name.startswith("AWS_") and name not in SETTINGS:
+            del os.environ[name]
+    directory = home / "emulator"
+
+    from local.emulator.determinism import Determinism, load_seed
+    from local.postgres.supervisor import Supervisor
+
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+
+    supervisor = Supervisor(home)
+    determinism = Determinism(load_seed(directory / "seed"))
+    determinism.install()
+
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    from local.emulator import extensions
+    from local.emulator.application import Application
+    from local.emulator.journal import Journal
+
+    application = Application(
+        DomainDispatcherApplication(create_backend_app), determinism, Journal(directory / "journal")
+    )
+    extensions.install(supervisor, application.lock)
+    count, failed = application.replay()
+    log.info("replayed %d requests, %d failed, %.2f s", count, failed, time.monotonic() - began)
+    supervisor.attach()
+    log.info("databases are up, %.2f s", time.monotonic() - began)
+
+    port = _free_port(_last_port(directory))
+    server = _make_server(port, application)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    (directory / "port").write_text(str(port))
+    record = {
+        "pid": str(os.getpid()),
+        "identity": identity(os.getpid()),
+        "endpoint_url": f"http://127.0.0.1:{port}",
+        "fingerprint": fingerprint,
+    }
+    fresh = directory / "process.json.new"
+    fresh.write_text(json.dumps(record))
+    fresh.replace(directory / "process.json")
+    log.info("ready on port %d after %.2f s", port, time.monotonic() - began)
+    stopping.wait()
+    log.info("stopping")
+    server.shutdown()
+    supervisor.close()
+    (directory / "process.json").unlink(missing_ok=True)

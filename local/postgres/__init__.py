@@ -1,0 +1,1 @@
+"""PostgreSQL clusters as child processes of the emulator: what stands in for RDS instances on one machine."""

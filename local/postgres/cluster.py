@@ -1,0 +1,311 @@
+"""One PostgreSQL cluster in a directory: made, started, copied, removed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local.postgres.binaries import Binaries, PostgresMissingError, for_data, newest
+from local.postgres.parameters import applicable
+from local.postgres.processes import Spawner, command, record, run
+
+log = logging.getLogger("postgres")
+
+BOOTSTRAP = "rdsadmin"
+"""The superuser, as on RDS. Its password never leaves the home."""
+START_TIMEOUT = 60.0
+"""Seconds until a server must accept logins; recovery after a kill counts."""
+FIRST_PORT, PORTS = 15432, 10_000
+"""Ports are taken from here: below the range that systems give to outgoing connections (32768 on Linux), so
+that a server finds its port free again after a restart."""
+
+
+class ClusterError(Exception):
+    """A cluster cannot do what was asked; the message says why."""
+
+
+@dataclass(frozen=True)
+class Master:
+    """The role that owns everything a customer may own on RDS."""
+
+    name: str
+    password: str
+    database: str | None
+    """A first database, if the instance was asked for one."""
+
+
+def _remove(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _configure(data: Path) -> None:
+    with (data / "postgresql.conf").open("a") as file:
+        file.write("\ninclude_if_exists = 'local.conf'\n")
+    (data / "pg_hba.conf").write_text(
+        f"host replication {BOOTSTRAP} 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
+    )
+
+
+def template(cache: Path) -> Path:
+    """The directory of a fresh cluster and its superuser's password, made once for each release and home."""
+    binaries = newest()
+    directory = cache / f"postgresql-{binaries.version}"
+    if directory.exists():
+        return directory
+    building = cache / f".{directory.name}.{os.getpid()}.{secrets.token_hex(4)}"
+    (building / "data").mkdir(parents=True, mode=0o700)
+    password = building / "password"
+    password.touch(mode=0o600)
+    password.write_text(secrets.token_urlsafe(24))
+    locale = (
+        ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+        if binaries.major >= 17
+        else ["--locale=C"]
+    )
+    try:
+        run(
+            building / "data",
+            [
+                binaries.path("initdb"), "-D", str(building / "data"), "-U", BOOTSTRAP, f"--pwfile={password}",
+                "--auth=scram-sha-256", "--encoding=UTF8", *locale, "--no-sync", "--no-instructions",
+                "--wal-segsize=4",
+            ],
+        )  # fmt: skip
+        _configure(building / "data")
+        with contextlib.suppress(OSError):  # another process was faster
+            building.rename(directory)
+    except RuntimeError as error:
+        raise ClusterError(f"no PostgreSQL cluster could be made: {error}") from None
+    finally:
+        _remove(building)
+    return directory
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copies the directory of a stopped cluster, all or nothing."""
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        shutil.copytree(source, partial, symlinks=True, ignore=shutil.ignore_patterns("process.json", "log"))
+        for stale in ("postmaster.pid", "local.conf"):
+            (partial / "data" / stale).unlink(missing_ok=True)
+        partial.rename(target)
+    finally:
+        _remove(partial)
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _ports(preferred: int | None) -> Iterator[int]:
+    if preferred:
+        yield preferred
+    offset = secrets.randbelow(PORTS)
+    for step in range(PORTS):
+        yield FIRST_PORT + (offset + step) % PORTS
+
+
+class Cluster:
+    """The cluster in ``directory``, with its data in ``data/`` and its output in ``log``. Not thread-safe."""
+
+    def __init__(self, directory: Path, spawner: Spawner) -> None:
+        self.directory = directory
+        self._spawner = spawner
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def exists(self) -> bool:
+        return (self.data / "PG_VERSION").exists()
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def port(self) -> int | None:
+        """The loopback port of the last start."""
+        try:
+            return int((self.directory / "port").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def connect(self, database: str = "postgres") -> Any:
+        """A psycopg connection as the superuser, in autocommit."""
+        import psycopg
+
+        return psycopg.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user=BOOTSTRAP,
+            password=(self.directory / "password").read_text(),
+            dbname=database,
+            autocommit=True,
+            connect_timeout=10,
+            sslmode="disable",
+        )
+
+    def _write_configuration(self, binaries: Binaries, port: int, parameters: Mapping[str, str]) -> None:
+        settings = {
+            **parameters,
+            "listen_addresses": "127.0.0.1",
+            "port": str(port),
+            "unix_socket_directories": "",
+            "external_pid_file": "",
+        }
+        lines = [f"{name} = '{_quoted(value)}'" for name, value in settings.items()]
+        (self.data / "local.conf").write_text("\n".join(lines) + "\n")
+
+    def start(self, parameters: Mapping[str, str]) -> int:
+        """Starts the server and waits until it accepts logins; gives its port. Raises ``ClusterError``."""
+        if self.running:
+            return self.port or 0
+        try:
+            binaries = for_data(self.data)
+        except (PostgresMissingError, FileNotFoundError) as error:
+            raise ClusterError(str(error)) from None
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        (self.data / "local.conf").unlink(missing_ok=True)
+        chosen = applicable(binaries, self.data, parameters)
+        refused = sorted(parameters.keys() - chosen.keys())
+        if refused:
+            log.info("%s: not applied on this machine: %s", self.directory.name, ", ".join(refused))
+        attempts = [(port, chosen) for port in (self.port, None)] + [(None, {})]
+        for preferred, values in attempts:
+            port = next(port for port in _ports(preferred) if _free(port))
+            if self._try(binaries, port, values):
+                return port
+        raise ClusterError(
+            f"PostgreSQL did not start; the end of {self.directory / 'log'} says: {self._said()}"
+        )
+
+    def _said(self) -> str:
+        lines = (self.directory / "log").read_text(errors="replace").splitlines()
+        return " / ".join(lines[-3:])
+
+    def _try(self, binaries: Binaries, port: int, parameters: Mapping[str, str]) -> bool:
+        import psycopg
+
+        self._write_configuration(binaries, port, parameters)
+        (self.directory / "port").write_text(str(port))
+        self._process = self._spawner.spawn(
+            command(self.data, [binaries.path("postgres"), "-D", str(self.data)], bound=True),
+            self.directory / "log",
+        )
+        record(self.directory / "process.json", self._process.pid)
+        deadline = time.monotonic() + START_TIMEOUT
+        while self._process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(psycopg.OperationalError), self.connect():
+                record(self.directory / "process.json", self._process.pid)
+                return True
+            time.sleep(0.02)
+        self.stop(how=signal.SIGQUIT)
+        return False
+
+    def stop(self, how: int = signal.SIGINT) -> None:
+        """Shuts down; by default after rolling open transactions back and writing a checkpoint."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(how)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        (self.directory / "process.json").unlink(missing_ok=True)
+
+    def provide(self, master: Master) -> None:
+        """Makes the roles that RDS has, and gives the master role its password. May run again."""
+        from psycopg import sql
+
+        with self.connect() as connection:
+            roles = {row[0] for row in connection.execute("select rolname from pg_roles")}
+            for name in ("rds_superuser", "rds_password", "rds_replication", "rds_iam"):
+                if name not in roles:
+                    connection.execute(sql.SQL("create role {} nologin").format(sql.Identifier(name)))
+            if "rds_superuser" not in roles:
+                connection.execute(
+                    "grant pg_monitor, pg_signal_backend, pg_checkpoint, pg_create_subscription, rds_password, "
+                    "rds_replication to rds_superuser with admin option"
+                )
+            own = sql.Identifier(master.name)
+            if master.name not in roles:
+                connection.execute(sql.SQL("create role {}").format(own))
+                connection.execute(sql.SQL("grant rds_superuser to {}").format(own))
+                connection.execute(sql.SQL("alter database postgres owner to {}").format(own))
+            connection.execute(
+                sql.SQL("alter role {} with login createdb createrole nosuperuser password {}").format(
+                    own, sql.Literal(master.password)
+                )
+            )
+            if (
+                master.database
+                and not connection.execute(
+                    "select from pg_database where datname = %s", [master.database]
+                ).fetchone()
+            ):
+                connection.execute(
+                    sql.SQL("create database {} owner {}").format(sql.Identifier(master.database), own)
+                )
+
+    def back_up(self, target: Path) -> None:
+        """A consistent copy in ``target``, all or nothing, while the server goes on; a plain one if it is
+        down."""
+        if not self.running:
+            copy(self.directory, target)
+            return
+        partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        partial.mkdir(parents=True, mode=0o700)
+        password = (self.directory / "password").read_text()
+        try:
+            run(
+                partial,
+                [
+                    for_data(self.data).path("pg_basebackup"), "-D", str(partial / "data"), "-h", "127.0.0.1",
+                    "-p", str(self.port), "-U", BOOTSTRAP, "--checkpoint=fast", "--wal-method=stream", "--no-sync",
+                ],
+                PGPASSWORD=password,
+                PGSSLMODE="disable",
+            )  # fmt: skip
+            (partial / "data" / "local.conf").unlink(missing_ok=True)
+            shutil.copy2(self.directory / "password", partial / "password")
+            partial.rename(target)
+        except RuntimeError as error:
+            raise ClusterError(f"no copy could be made: {error}") from None
+        finally:
+            _remove(partial)
+
+    def remove(self) -> None:
+        """Shuts the server down and deletes the directory."""
+        self.stop(how=signal.SIGQUIT)
+        doomed = self.directory.with_name(f".deleted.{self.directory.name}.{secrets.token_hex(4)}")
+        with contextlib.suppress(FileNotFoundError):
+            self.directory.rename(doomed)
+        _remove(doomed)
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "''")
