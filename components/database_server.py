@@ -54,10 +54,9 @@ class DatabaseServerArgs:
     vpc_id: pulumi.Input[str]
     subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]]
     """At least two subnets in different zones, also for a server in one zone (a rule of RDS)."""
-    client_security_groups: Mapping[str, pulumi.Input[str]]
-    """Who may connect: a stable key (`app`, `web-client`) and the id of its security group."""
     admin_cidrs: Sequence[str] = ()
-    """Ranges from which an operator's or a runner's connection is admitted."""
+    """Ranges from which an operator's or a runner's connection is admitted. Servers need none: they open
+    the way into `security_group_id` themselves."""
     key_alias: str
     """Alias of the KMS key without `alias/`, for example `openerp-prod-database`."""
     engine_version: str
@@ -173,34 +172,18 @@ class DatabaseServer(pulumi.ComponentResource):
             tags={"Name": f"{self._name}-access", **self._args.tags},
             opts=self._child,
         )
-        for key, client in self._args.client_security_groups.items():
-            self._admit(f"from-{key}", group, f"PostgreSQL from {key}", referenced_security_group_id=client)
         for cidr in self._args.admin_cidrs:
-            self._admit(
-                f"from-{cidr.replace('/', '-')}", group, "PostgreSQL for administration", cidr_ipv4=cidr
+            aws.vpc.SecurityGroupIngressRule(
+                f"{self._name}-from-{cidr.replace('/', '-')}",
+                security_group_id=group.id,
+                description="PostgreSQL for administration",
+                ip_protocol="tcp",
+                from_port=names.POSTGRES_PORT,
+                to_port=names.POSTGRES_PORT,
+                cidr_ipv4=cidr,
+                opts=self._child,
             )
         return group
-
-    def _admit(
-        self,
-        key: str,
-        group: aws.ec2.SecurityGroup,
-        description: str,
-        *,
-        referenced_security_group_id: pulumi.Input[str] | None = None,
-        cidr_ipv4: str | None = None,
-    ) -> None:
-        aws.vpc.SecurityGroupIngressRule(
-            f"{self._name}-{key}",
-            security_group_id=group.id,
-            description=description,
-            ip_protocol="tcp",
-            from_port=names.POSTGRES_PORT,
-            to_port=names.POSTGRES_PORT,
-            referenced_security_group_id=referenced_security_group_id,
-            cidr_ipv4=cidr_ipv4,
-            opts=self._child,
-        )
 
     def _parameters(self) -> aws.rds.ParameterGroup:
         values = {**self._args.parameters, **FIXED_PARAMETERS}

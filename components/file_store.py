@@ -24,8 +24,6 @@ class FileStoreArgs:
     """Zones by name: the stable keys of the mount targets."""
     subnet_ids: pulumi.Input[Sequence[str]]
     """One data subnet for each of `availability_zones`, in that order."""
-    client_security_groups: Mapping[str, pulumi.Input[str]]
-    """Who may mount it: a stable key (`app`, `web-client`) and the id of its security group."""
     key_alias: str
     """Alias of the KMS key without `alias/`, for example `openerp-prod-file-store`."""
     throughput: Literal["elastic", "bursting"] = "elastic"
@@ -69,7 +67,13 @@ class FileStore(pulumi.ComponentResource):
             tags={"Name": f"{name}-files", **args.tags},
             opts=self._kept,
         )
-        group = self._security_group()
+        group = aws.ec2.SecurityGroup(
+            f"{name}-access",
+            description="Who may mount the file store: servers open the way in themselves",
+            vpc_id=args.vpc_id,
+            tags={"Name": f"{name}-access", **args.tags},
+            opts=self._child,
+        )
         for position, zone in enumerate(args.availability_zones):
             aws.efs.MountTarget(
                 f"{name}-{zone}",
@@ -116,27 +120,6 @@ class FileStore(pulumi.ComponentResource):
             opts=self._child,
         )
         return key
-
-    def _security_group(self) -> aws.ec2.SecurityGroup:
-        group = aws.ec2.SecurityGroup(
-            f"{self._name}-access",
-            description="Who may mount the file store",
-            vpc_id=self._args.vpc_id,
-            tags={"Name": f"{self._name}-access", **self._args.tags},
-            opts=self._child,
-        )
-        for key, client in self._args.client_security_groups.items():
-            aws.vpc.SecurityGroupIngressRule(
-                f"{self._name}-from-{key}",
-                security_group_id=group.id,
-                description=f"NFS from {key}",
-                ip_protocol="tcp",
-                from_port=names.NFS_PORT,
-                to_port=names.NFS_PORT,
-                referenced_security_group_id=client,
-                opts=self._child,
-            )
-        return group
 
     def _access_point(self, file_system: aws.efs.FileSystem) -> aws.efs.AccessPoint:
         return aws.efs.AccessPoint(

@@ -45,3 +45,9 @@ def allow(
 def policy_document(statements: Sequence[Mapping[str, Any]]) -> pulumi.Output[str]:
     """Return the JSON of a policy; values inside may be outputs of other resources."""
     return pulumi.Output.json_dumps({"Version": VERSION, "Statement": [dict(s) for s in statements]})
+
+
+def sibling_arn(arn: str, service: str, resource: str) -> str:
+    """Return the ARN of `resource` of `service` in the account and region of `arn`."""
+    _, partition, _, region, account, *_ = arn.split(":")
+    return f"arn:{partition}:{service}:{region}:{account}:{resource}"

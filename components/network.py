@@ -254,7 +254,7 @@ class Network(pulumi.ComponentResource):
                         "Find",
                         ["logs:DescribeLogGroups"],
                         # This action knows no single group, only the account's groups in the region.
-                        [group.arn.apply(lambda arn: f"{arn.partition(':log-group:')[0]}:log-group:*")],
+                        [group.arn.apply(lambda arn: iam.sibling_arn(arn, "logs", "log-group:*"))],
                     ),
                 ]
             ),

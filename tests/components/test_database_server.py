@@ -22,7 +22,6 @@ def server(deploy: Deploy, *, preview: bool = False, **changes: Any) -> Graph:
     values: dict[str, Any] = {
         "vpc_id": "vpc-1",
         "subnet_ids": ["subnet-1", "subnet-2"],
-        "client_security_groups": {"app": "sg-app", "web-client": "sg-web"},
         "key_alias": "openerp-test-database",
         "engine_version": "16",
         "instance_class": "db.t4g.micro",
@@ -44,8 +43,6 @@ def test_a_database_server_has_exactly_these_children(deploy: Deploy) -> None:
         ("aws:kms/key:Key", "database-key"),
         ("aws:kms/alias:Alias", "database-key"),
         ("aws:ec2/securityGroup:SecurityGroup", "database-access"),
-        ("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", "database-from-app"),
-        ("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", "database-from-web-client"),
         ("aws:rds/subnetGroup:SubnetGroup", "database-subnets"),
         ("aws:rds/parameterGroup:ParameterGroup", "database-parameters"),
         ("aws:rds/instance:Instance", "database-instance"),
@@ -93,14 +90,10 @@ def test_static_parameters_wait_for_a_restart_and_dynamic_ones_apply_at_once(dep
     assert group.inputs["family"] == "postgres16"
 
 
-def test_only_the_named_groups_and_ranges_may_connect_and_nothing_may_go_out(deploy: Deploy) -> None:
+def test_only_the_named_ranges_may_connect_and_nothing_may_go_out(deploy: Deploy) -> None:
     graph = server(deploy, admin_cidrs=["10.9.0.0/24"])
     rules = graph.of("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
-    assert {r.name: r.inputs.get("referencedSecurityGroupId") or r.inputs["cidrIpv4"] for r in rules} == {
-        "database-from-app": "sg-app",
-        "database-from-web-client": "sg-web",
-        "database-from-10.9.0.0-24": "10.9.0.0/24",
-    }
+    assert {r.name: r.inputs["cidrIpv4"] for r in rules} == {"database-from-10.9.0.0-24": "10.9.0.0/24"}
     assert {(r.inputs["fromPort"], r.inputs["toPort"], r.inputs["ipProtocol"]) for r in rules} == {
         (5432, 5432, "tcp")
     }
@@ -198,4 +191,4 @@ def test_the_outputs_name_what_others_need_and_no_password(deploy: Deploy) -> No
 
 
 def test_a_first_preview_needs_no_value_that_only_rds_knows(deploy: Deploy) -> None:
-    assert len(server(deploy, preview=True).children("database")) == 8
+    assert len(server(deploy, preview=True).children("database")) == 6

@@ -17,7 +17,6 @@ def store(deploy: Deploy, **changes: Any) -> Graph:
         "vpc_id": "vpc-1",
         "availability_zones": ["eu-west-1a", "eu-west-1b"],
         "subnet_ids": ["subnet-a", "subnet-b"],
-        "client_security_groups": {"app": "sg-app", "web-client": "sg-web"},
         "key_alias": "openerp-test-file-store",
         **changes,
     }
@@ -30,8 +29,6 @@ def test_a_file_store_has_exactly_these_children(deploy: Deploy) -> None:
         ("aws:kms/alias:Alias", "files-key"),
         ("aws:efs/fileSystem:FileSystem", "files-files"),
         ("aws:ec2/securityGroup:SecurityGroup", "files-access"),
-        ("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", "files-from-app"),
-        ("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", "files-from-web-client"),
         ("aws:efs/mountTarget:MountTarget", "files-eu-west-1a"),
         ("aws:efs/mountTarget:MountTarget", "files-eu-west-1b"),
         ("aws:efs/accessPoint:AccessPoint", "files-odoo"),
@@ -78,14 +75,13 @@ def test_everything_belongs_to_odoos_own_user(deploy: Deploy) -> None:
     }
 
 
-def test_only_the_servers_may_mount(deploy: Deploy) -> None:
+def test_by_itself_the_file_store_admits_nobody(deploy: Deploy) -> None:
     graph = store(deploy)
-    rules = graph.of("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
-    assert {(r.inputs["referencedSecurityGroupId"], r.inputs["fromPort"]) for r in rules} == {
-        ("sg-app", 2049),
-        ("sg-web", 2049),
-    }
+    assert graph.of("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule") == []
     assert graph.of("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule") == []
+    group = graph.one("aws:ec2/securityGroup:SecurityGroup")
+    assert "ingress" not in group.inputs
+    assert "egress" not in group.inputs
 
 
 def test_throughput_and_backup_follow_the_settings(deploy: Deploy) -> None:
