@@ -18,7 +18,7 @@ UNITS: Final[tuple[str, ...]] = (
     "openerp-files-tunnel.service",
     "srv-openerp.mount",
     "openerp-first-start.service",
-    "odoo.service",
+    "openerp-odoo.service",
     "openerp-ready.service",
     "openerp-nginx.service",
     "openerp-agents.service",

@@ -31,7 +31,7 @@ PACKAGES = (
     "unattended-upgrades",
 )
 PACKAGE_SERVICES = ("odoo.service", "nginx.service", "stunnel4.service")
-"""Units that come with packages; ours take their place (`odoo.service` of ours has the same name)."""
+"""Units that come with packages, or ran already in a prepared image; ours take their place."""
 SID_SOURCE = """Types: deb
 URIs: http://deb.debian.org/debian
 Suites: sid
@@ -182,14 +182,11 @@ def install(server: common.Server) -> None:
             patient_apt("install", "--no-install-recommends", *PACKAGES)
             install_odoo(server)
         check_odoo(server)
-    # What a package enabled for the next start of the machine would come up beside ours.
-    for unit in PACKAGE_SERVICES[1:]:
-        with contextlib.suppress(common.StepError):
-            common.run(["systemctl", "disable", "--now", unit])
+    for unit in PACKAGE_SERVICES:
+        common.run(["systemctl", "mask", "--now", unit])
     make_user(server)
     make_folders(server)
     fetch_database_ca(server)
-    common.run(["systemctl", "daemon-reload"])
     with contextlib.suppress(common.StepError):
         common.run(["systemctl", "enable", "--now", "rsyslog.service", "unattended-upgrades.service"])
     MARKER.write_text("")
