@@ -147,7 +147,7 @@ def bootstrap(
     """
     request.check()
     run = _Run(client=client, dry_run=dry_run, progress=progress)
-    with _explained():
+    with explained():
         account = _account(client("sts"), request.region)
         names = Names(bucket=request.bucket or f"{PROJECT}-state-{account.number}-{request.region}")
         key_arn = _key(run, account, names)
@@ -520,7 +520,7 @@ def _code(error: ClientError) -> str:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Turn what boto3 raises into one sentence for the operator."""
     try:
         yield

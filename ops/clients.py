@@ -48,8 +48,10 @@ _PUBLIC: Final = 0o644
 _SECRET: Final = 0o600
 
 
-def write(outputs: Mapping[str, object], target: Path, *, now: datetime | None = None) -> list[Path]:
-    """Write the client configuration of the stack `target.name` to the directory `target`.
+def write(
+    outputs: Mapping[str, object], target: Path, *, stack: str | None = None, now: datetime | None = None
+) -> list[Path]:
+    """Write the client configuration of `stack` (without it: `target.name`) to the directory `target`.
 
     `outputs`: name to value, secrets in plain. The directory gets mode 0700; passwords, keys and `.p12`
     files 0600. A `.p12` that holds the same certificate already keeps its password and its bytes. Files of
@@ -67,7 +69,7 @@ def write(outputs: Mapping[str, object], target: Path, *, now: datetime | None =
     }
     content = {
         name: (text.encode(), _PUBLIC)
-        for name, text in render(parsed, stack=target.name, client_certificates=known).items()
+        for name, text in render(parsed, stack=stack or target.name, client_certificates=known).items()
     }
     _make_private_directory(target)
     for certificate in parsed.certificates:
