@@ -9,6 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.iam import trust_service
+from components.outputs import all_of
 from core.backup_rules import lifecycle
 from core.names import checkpoint_snapshot_identifier
 
@@ -140,7 +141,7 @@ class BackupSnapshots(pulumi.ComponentResource):
                 ),
             )
             identifiers[label] = snapshot.db_snapshot_identifier
-        self.snapshot_identifiers = pulumi.Output.all(**identifiers).apply(lambda by_label: dict(by_label))
+        self.snapshot_identifiers = all_of(identifiers)
         self.register_outputs(
             {
                 "vault_name": self.vault_name,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 import pulumi_tls as tls
 
 from components.authority import Authority, AuthorityArgs
+from components.outputs import all_of
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from core.revocation import (
     certificate_label,
@@ -111,7 +111,7 @@ class ClientCertificates(pulumi.ComponentResource):
             # A listener that waits for this never admits with the store but without its list.
             self.trust_store_arn = pulumi.Output.all(store.arn, refused.id).apply(lambda both: str(both[0]))
 
-        self.certificates = pulumi.Output.secret(pulumi.Output.all(**certificates).apply(_plain))
+        self.certificates = pulumi.Output.secret(all_of(certificates))
         self.issued = _ledger(args.issued_before, serials)
         self.register_outputs(
             {
@@ -190,11 +190,8 @@ def _ledger(
     issued_before: Mapping[str, str], serials: Mapping[str, pulumi.Output[str]]
 ) -> pulumi.Output[dict[str, str]]:
     """Return the ledger; serial numbers are in every handshake, so it is not secret."""
-    current = pulumi.Output.all(**serials)
     return pulumi.Output.unsecret(
-        current.apply(lambda by_label: ledger(issued_before, {s: label for label, s in by_label.items()}))
+        all_of(serials).apply(
+            lambda by_label: ledger(issued_before, {s: label for label, s in by_label.items()})
+        )
     )
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    return {number: dict(fields) for number, fields in values.items()}

@@ -43,7 +43,7 @@ class PrivateBucket(pulumi.ComponentResource):
 
     bucket: pulumi.Output[str]
     arn: pulumi.Output[str]
-    policy: aws.s3.BucketPolicy
+    policy: pulumi.Resource
     """What uses the bucket through a writer waits for this resource."""
 
     def __init__(
