@@ -124,6 +124,14 @@ def salt_in(path: Path) -> str | None:
     return salt if isinstance(salt, str) else None
 
 
+def plain_values(path: Path, project: str) -> dict[str, Any]:
+    """The values that a stack's file gives in plain, by full key."""
+    raw = _load_yaml(path).get("config") or {}
+    if not isinstance(raw, dict):
+        return {}
+    return {_full_key(str(key), project, path.name): value for key, value in raw.items()}
+
+
 def load_stack(project: Project, stack: str, decrypt: Callable[[str], str]) -> StackConfig:
     """The configuration of a stack with the project's defaults, checked against the project's types.
 

@@ -24,7 +24,7 @@ from local.engine import urn as urns
 from local.engine.config import StackConfig
 from local.engine.deployment import Deployment, Stopped
 from local.engine.errors import EngineError, StepError
-from local.engine.providers import message_of
+from local.engine.providers import message_of, set_version
 from local.engine.steps import Alias, Goal
 from local.engine.values import from_struct, from_wire, to_struct
 
@@ -146,8 +146,8 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
                 provider = await self.deployment.default_provider(package, request.version)
         if not request.custom:
             providers = {**self.deployment.component_providers(request.parent), **providers}
-        if is_provider and request.version:
-            properties["version"] = request.version
+        if is_provider:
+            set_version(properties, request.version)
         before = request.deleteBeforeReplace
         timeouts = {
             key: seconds(value)

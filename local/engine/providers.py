@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -316,8 +316,10 @@ def _filtered(inputs: Properties) -> Properties:
 class Registry:
     """The plugins of this run, by provider reference."""
 
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: Loader, ready: Callable[[], Awaitable[None]] | None = None) -> None:
+        """`ready` is awaited before a plugin is configured: until then nothing that it talks to need run."""
         self._loader = loader
+        self._ready = ready
         self._configured: dict[str, Plugin] = {}
         self._unconfigured: dict[str, Plugin] = {}
 
@@ -369,6 +371,8 @@ class Registry:
     async def _configure(self, urn: str, id_: str, inputs: Properties) -> None:
         plugin = self._unconfigured.pop(urn, None) or self._load(urn)
         try:
+            if self._ready is not None:
+                await self._ready()
             await plugin.configure(urns.package_of(urns.type_of(urn)), _filtered(inputs))
         except Exception as error:
             raise StepError(urn, f"the provider cannot be configured: {message_of(error)}") from error
@@ -395,6 +399,12 @@ def default_inputs(config: Mapping[str, tuple[str, bool]], version: str) -> dict
     inputs: dict[str, Any] = {
         name: Secret(text) if secret else text for name, (text, secret) in config.items()
     }
+    set_version(inputs, version)
+    return inputs
+
+
+def set_version(inputs: Properties, version: str) -> None:
+    """Note in a provider's inputs which version of its SDK registered it, where that is known."""
     if version:
         inputs["version"] = version
-    return inputs
+        inputs[INTERNAL_KEY] = {}

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -168,8 +168,8 @@ def update(
 ) -> Result:
     """Run the program and bring about (or, in a preview, show) what it registers.
 
-    `loader` makes plugins, `events` watches (deployment.Events). `before` is called while the program's process
-    starts, and returns variables for this process's environment (an emulator's endpoint). `program` is a child
+    `loader` makes plugins, `events` watches (deployment.Events). `before` runs on a thread while the program starts;
+    no plugin is configured until it returns variables for this process's environment (an emulator's endpoint). `program` is a child
     started earlier, to save its import time. Raises EngineError for what stops the run before it begins.
     """
     program = program or Program(environment)
@@ -183,11 +183,21 @@ def update(
                     events.log("info", note, "")
                 # What another run did before this one had the lock.
                 session.deployment = session.backend.read(target.stack)
-            if before is not None:
-                os.environ.update(before())
-            return _run(lambda: _update(session, config, loader, events, preview, program))
+            return _run(lambda: _update(session, config, loader, events, preview, program, before))
     finally:
         program.end()
+
+
+def _once(before: Callable[[], dict[str, str]] | None) -> Callable[[], Awaitable[None]] | None:
+    """Run `before` on a thread from now on, and wait for it wherever it is needed; its result is environment."""
+    if before is None:
+        return None
+    task = asyncio.ensure_future(asyncio.to_thread(before))
+
+    async def ready() -> None:
+        os.environ.update(await asyncio.shield(task))
+
+    return ready
 
 
 async def _update(
@@ -197,6 +207,7 @@ async def _update(
     events: Any,
     preview: bool,
     program: Program,
+    before: Callable[[], dict[str, str]] | None,
 ) -> Result:
     # These import gRPC and the SDK, which takes a while: the child does so at the same time.
     from local.engine.builtins import BuiltinProvider, Builtins
@@ -213,7 +224,9 @@ async def _update(
     message = pending_message(base)
     if message:
         watch.log("warning", message, "")
-    registry = Registry(lambda package: BuiltinProvider() if package == "pulumi" else loader(package))
+    registry = Registry(
+        lambda package: BuiltinProvider() if package == "pulumi" else loader(package), _once(before)
+    )
     journal = Journal(None if preview else session.backend, target.stack, base, session.crypter)
     deployment = Deployment(
         project=project.name,
@@ -368,12 +381,16 @@ def destroy(
             for note in stack.enter_context(session.backend.lock(target.stack)):
                 events.log("info", note, "")
             session.deployment = session.backend.read(target.stack)
-        if before is not None:
-            os.environ.update(before())
-        return _run(lambda: _destroy(session, loader, events, preview))
+        return _run(lambda: _destroy(session, loader, events, preview, before))
 
 
-async def _destroy(session: _Session, loader: Callable[[str], Any], events: Any, preview: bool) -> Result:
+async def _destroy(
+    session: _Session,
+    loader: Callable[[str], Any],
+    events: Any,
+    preview: bool,
+    before: Callable[[], dict[str, str]] | None,
+) -> Result:
     from local.engine.builtins import BuiltinProvider, Builtins
     from local.engine.deployment import Deployment
     from local.engine.journal import Journal
@@ -383,7 +400,9 @@ async def _destroy(session: _Session, loader: Callable[[str], Any], events: Any,
     began = time.monotonic()
     base = session.load()
     watch = _Watch(events)
-    registry = Registry(lambda package: BuiltinProvider() if package == "pulumi" else loader(package))
+    registry = Registry(
+        lambda package: BuiltinProvider() if package == "pulumi" else loader(package), _once(before)
+    )
     journal = Journal(None if preview else session.backend, session.target.stack, base, session.crypter)
     deployment = Deployment(
         project=session.project.name,

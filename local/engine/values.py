@@ -186,6 +186,8 @@ def _from_signed(fields: Mapping[str, struct_pb2.Value], directory: Path | None)
         raise EngineError(
             "the offline engine does not support archives: use single file or text assets, or the Pulumi CLI"
         )
+    if signature == RESOURCE:
+        plain.setdefault("packageVersion", "")
     return plain
 
 

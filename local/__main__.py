@@ -1,0 +1,422 @@
+"""`python -m local`: the whole deployment on one machine, against the emulator."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from local import home as places
+from local.engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from local.engine.run import Result, Target
+
+application = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=(
+        "Brings the deployment up on this machine: the same program and components as on AWS, against an AWS "
+        "emulator and a real PostgreSQL. State, emulator and databases live in .local/ "
+        "(OPENERP_LOCAL_HOME names another place)."
+    ),
+    epilog=(
+        "A first round: `up`, open dist/local/index.html, change a setting in Pulumi.local.yaml, `preview`, "
+        "`up`, and at the end `destroy` and `down`."
+    ),
+)
+
+
+class EngineName(StrEnum):
+    """Which engine runs."""
+
+    AUTO = "auto"
+    OFFLINE = "offline"
+    PULUMI = "pulumi"
+
+
+Stack = Annotated[
+    str, typer.Option("--stack", "-s", help="Stack: local, dev, training or prod (all against the emulator).")
+]
+Engine = Annotated[
+    EngineName,
+    typer.Option(
+        "--engine",
+        help="offline: the engine in this project. pulumi: the real CLI, on the same state with the same "
+        "plugins. auto: pulumi where it is on PATH, else offline.",
+    ),
+]
+
+
+def say(text: str = "") -> None:
+    """Print a line."""
+    print(text, flush=True)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn what a person can put right into one line and exit status 1."""
+    from local.emulator import EmulatorError
+
+    try:
+        yield
+    except (EngineError, EmulatorError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def target(stack: str) -> Target:
+    """Where a stack's files and state are."""
+    from local.engine.crypto import passphrase
+    from local.engine.run import Target
+
+    return Target(
+        directory=places.ROOT,
+        stack=stack,
+        state=places.state_directory(),
+        passphrase=lambda: passphrase(places.home()),
+        config_copies=places.config_copies(),
+    )
+
+
+def region_of(stack: str) -> str:
+    """The AWS region of a stack's configuration."""
+    from local.engine import config
+
+    project = config.load_project(places.ROOT)
+    path = config.stack_file(places.ROOT, stack)
+    values = config.plain_values(path, project.name) if path.exists() else {}
+    fallback = next((str(key.value) for key in project.config if key.name == "aws:region" and key.value), None)
+    region = values.get("aws:region", fallback)
+    if not region:
+        raise EngineError(f"{path.name}: aws:region is missing: say in which AWS region the stack is")
+    return str(region)
+
+
+def emulator(stack: str) -> Callable[[], dict[str, str]]:
+    """What starts the emulator, and says how to reach it."""
+
+    def begin() -> dict[str, str]:
+        from local.emulator import start
+
+        running = start(places.home())
+        return places.emulator_environment(running.endpoint_url, region_of(stack))
+
+    return begin
+
+
+def uses_real_cli(engine: EngineName) -> bool:
+    """Whether this run is the real CLI's."""
+    from local import real_cli
+
+    return engine is EngineName.PULUMI or (engine is EngineName.AUTO and real_cli.installed() is not None)
+
+
+def start_emulator(stack: str) -> None:
+    """Start the emulator and let this process's children reach it."""
+    import os
+
+    os.environ.update(emulator(stack)())
+
+
+def report(result: Result, *, what: str) -> None:
+    """Print what went wrong, and end with exit status 1 if anything did."""
+    from local.display import Paint, colours_wanted, error_lines
+
+    if result.succeeded:
+        return
+    for line in error_lines(result.errors, paint=Paint(colours_wanted(sys.stderr))):
+        print(line, file=sys.stderr)
+    print(f"{what} failed after {result.seconds:.1f} s", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+@application.command()
+def up(
+    stack: Stack = "local",
+    engine: Engine = EngineName.AUTO,
+    yes: Annotated[
+        bool, typer.Option("--yes/--ask", help="--ask shows the preview first and waits for a yes.")
+    ] = True,
+) -> None:
+    """Create or update the stack, and write the client configuration to dist/<stack>/.
+
+    Starts the emulator unless it runs. An interrupted `up` is continued by the next one.
+    """
+    places.forget_real_account()
+    with plain_errors():
+        if uses_real_cli(engine):
+            from local import real_cli
+
+            start_emulator(stack)
+            skip = ["--yes", "--skip-preview"] if yes else []
+            status, _ = real_cli.run(stack, ["up", *skip])
+            if status:
+                raise typer.Exit(status)
+            from local.engine.run import outputs
+
+            _after_up(stack, outputs(target(stack)))
+            return
+        if not yes:
+            result = _offline(stack, preview=True)
+            report(result, what="the preview")
+            _show_preview(result, stack, details=False)
+            typer.confirm("Go on?", abort=True)
+        result = _offline(stack, preview=False)
+        report(result, what="up")
+        from local.display import counted
+
+        say(f"{stack}: {counted(result.counts, preview=False)} in {result.seconds:.1f} s")
+        _after_up(stack, result.outputs)
+
+
+def _offline(stack: str, *, preview: bool, display: Any = None) -> Result:
+    from local.engine.program import Program
+
+    # The child imports the SDK while this process does.
+    program = Program()
+    try:
+        from local.display import progress
+        from local.engine.run import update
+        from local.plugins import load
+
+        own = display or progress(preview=preview, title="Previewing" if preview else f"Bringing up {stack}")
+        try:
+            return update(
+                target(stack),
+                loader=load,
+                events=own,
+                preview=preview,
+                before=emulator(stack),
+                program=program,
+            )
+        finally:
+            own.close()
+    finally:
+        program.end()
+
+
+def _after_up(stack: str, outputs: dict[str, Any]) -> None:
+    """Show the outputs, and write the client configuration from them."""
+    from core.client_configuration import ClientConfigurationError
+    from local.display import Paint, colours_wanted, output_lines
+    from local.engine.values import reveal
+    from ops import clients
+
+    paint = Paint(colours_wanted(sys.stdout))
+    say("outputs:")
+    for line in output_lines(outputs, secrets=False, paint=paint):
+        say(line)
+    directory = places.distribution(stack)
+    try:
+        files = clients.write(reveal(outputs), directory)
+    except ClientConfigurationError as error:
+        raise EngineError(f"the client configuration cannot be written: {error}") from None
+    say(f"client configuration: {len(files)} files in {directory} (start with index.html)")
+
+
+@application.command()
+def preview(
+    stack: Stack = "local",
+    engine: Engine = EngineName.AUTO,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the preview in the shape of `pulumi preview --json`.")
+    ] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the preview as a comment for a pull request.")
+    ] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show the properties of new resources too.")] = False,
+    expect_no_changes: Annotated[
+        bool, typer.Option("--expect-no-changes", help="End with status 1 if anything would change.")
+    ] = False,
+) -> None:
+    """Show what `up` would change; nothing is changed. The stack need not exist yet."""
+    places.forget_real_account()
+    with plain_errors():
+        if uses_real_cli(engine):
+            _real_preview(stack, as_json=as_json, markdown=markdown, diff=diff, expect=expect_no_changes)
+            return
+        from local.display import Quiet
+
+        quiet = Quiet() if as_json or markdown else None
+        result = _offline(stack, preview=True, display=quiet)
+        if quiet is not None:
+            from local.engine.preview_json import preview_to_json
+
+            diagnostics = [
+                *quiet.messages,
+                *(("error", message, urn) for urn, message in result.errors),
+            ]
+            data = preview_to_json(
+                result.steps,
+                counts=result.counts,
+                seconds=result.seconds,
+                diagnostics=dict.fromkeys(diagnostics),
+                config=result.config,
+            )
+            _print_preview(data, stack, markdown=markdown)
+        elif result.steps:
+            _show_preview(result, stack, details=diff)
+        report(result, what="the preview")
+        if expect_no_changes and _changes(result.counts):
+            print("error: there are changes, and none were expected", file=sys.stderr)
+            raise typer.Exit(1)
+
+
+def _changes(counts: dict[str, int]) -> int:
+    from local.engine.steps import step_changes
+
+    return step_changes(counts)
+
+
+def _print_preview(data: dict[str, Any], stack: str, *, markdown: bool) -> None:
+    if markdown:
+        from core.preview_report import render
+
+        say(render(data, stack=stack))
+    else:
+        say(json.dumps(data, indent=4, ensure_ascii=False))
+
+
+def _show_preview(result: Result, stack: str, *, details: bool) -> None:
+    from local.display import Paint, colours_wanted, counted, describe
+
+    for line in describe(result.steps, details=details, paint=Paint(colours_wanted(sys.stdout))):
+        say(line)
+    say(f"{stack}: {counted(result.counts, preview=True)} ({result.seconds:.1f} s)")
+
+
+def _real_preview(stack: str, *, as_json: bool, markdown: bool, diff: bool, expect: bool) -> None:
+    from local import real_cli
+
+    start_emulator(stack)
+    arguments = ["preview"]
+    arguments += ["--diff"] if diff else []
+    arguments += ["--expect-no-changes"] if expect else []
+    arguments += ["--json"] if as_json or markdown else []
+    status, text = real_cli.run(stack, arguments, capture=markdown)
+    if markdown and text:
+        _print_preview(json.loads(text), stack, markdown=True)
+    if status:
+        raise typer.Exit(status)
+
+
+@application.command()
+def destroy(
+    stack: Stack = "local",
+    engine: Engine = EngineName.AUTO,
+    yes: Annotated[bool, typer.Option("--yes/--ask", help="--ask waits for a yes.")] = True,
+) -> None:
+    """Delete the stack's resources; says which snapshots outlive it."""
+    places.forget_real_account()
+    with plain_errors():
+        if not yes:
+            typer.confirm(f"Delete every resource of {stack}?", abort=True)
+        if uses_real_cli(engine):
+            from local import real_cli
+
+            start_emulator(stack)
+            status, _ = real_cli.run(stack, ["destroy", "--yes", "--skip-preview"])
+            if status:
+                raise typer.Exit(status)
+        else:
+            from local.display import counted, progress
+            from local.engine.run import destroy as engine_destroy
+            from local.plugins import load
+
+            display = progress(preview=False, title=f"Destroying {stack}")
+            try:
+                result = engine_destroy(target(stack), loader=load, events=display, before=emulator(stack))
+            finally:
+                display.close()
+            report(result, what="destroy")
+            say(f"{stack}: {counted(result.counts, preview=False)} in {result.seconds:.1f} s")
+        _say_what_stays(stack)
+
+
+def _say_what_stays(stack: str) -> None:
+    from local.emulator import running
+    from local.leftovers import retained
+
+    emulated = running(places.home())
+    if emulated is None:
+        return
+    kept = retained(emulated.endpoint_url, region_of(stack))
+    say("what stays in the emulator: " + ("nothing" if not kept else ""))
+    for line in kept:
+        say(f"    {line}")
+
+
+@application.command()
+def output(
+    stack: Stack = "local",
+    name: Annotated[str | None, typer.Argument(help="One output; all of them without.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Print secret outputs in plain.")] = False,
+) -> None:
+    """Print the stack's outputs, from its state."""
+    with plain_errors():
+        from local.engine.run import outputs
+        from local.engine.values import mask, reveal
+
+        values = outputs(target(stack))
+        if name is not None:
+            if name not in values:
+                raise EngineError(f"stack {stack} has no output {name}; it has: {', '.join(sorted(values))}")
+            value = reveal(values[name]) if show_secrets else mask(values[name])
+            say(json.dumps(value, indent=2, ensure_ascii=False) if as_json or not isinstance(value, str) else value)
+            return
+        if as_json:
+            shown = reveal(values) if show_secrets else mask(values)
+            say(json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False))
+            return
+        from local.display import Paint, colours_wanted, output_lines
+
+        for line in output_lines(values, secrets=show_secrets, paint=Paint(colours_wanted(sys.stdout))):
+            say(line)
+
+
+@application.command()
+def status() -> None:
+    """Say what runs on this machine, and which stacks its state holds."""
+    with plain_errors():
+        from local.emulator import running
+        from local.engine import config
+        from local.engine.backend import Backend
+
+        say(f"home      {places.home()}")
+        emulated = running(places.home())
+        say(f"emulator  {emulated.endpoint_url} (pid {emulated.pid})" if emulated else "emulator  not running")
+        backend = Backend(places.state_directory(), config.load_project(places.ROOT).name)
+        stacks = backend.stacks()
+        if not stacks:
+            say("stacks    none: `up` makes one")
+        for stack in stacks:
+            deployment = backend.read(stack)
+            resources = [item for item in deployment.get("resources") or [] if item.get("custom")]
+            when = (deployment.get("manifest") or {}).get("time", "")[:19].replace("T", " ")
+            interrupted = len(deployment.get("pending_operations") or [])
+            note = f", {interrupted} interrupted operations" if interrupted else ""
+            say(f"stack     {stack}: {len(resources)} resources, last written {when} UTC{note}")
+
+
+@application.command()
+def down() -> None:
+    """Stop the emulator and its databases; what they hold stays for the next `up`."""
+    with plain_errors():
+        from local.emulator import running, stop
+
+        was = running(places.home())
+        stop(places.home())
+        say("the emulator is stopped" if was else "the emulator was not running")
+
+
+if __name__ == "__main__":
+    application()

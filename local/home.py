@@ -1,0 +1,63 @@
+"""Where things are on this machine, and what the processes of a run are told in their environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+"""The project's directory, with `Pulumi.yaml`."""
+
+_NOT_PASSED_ON: Final = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+)
+"""Variables by which a process could find a real account."""
+
+
+def home() -> Path:
+    """The directory of everything that runs and is kept here: OPENERP_LOCAL_HOME, else `.local`."""
+    given = os.environ.get("OPENERP_LOCAL_HOME")
+    return Path(given).resolve() if given else ROOT / ".local"
+
+
+def state_directory() -> Path:
+    """The root of the Pulumi file backend."""
+    return home() / "state"
+
+
+def config_copies() -> Path:
+    """Copies of the stacks' configuration that hold this machine's encryption salt."""
+    return home() / "config"
+
+
+def distribution(stack: str) -> Path:
+    """Where the client configuration of a stack is written."""
+    return ROOT / "dist" / stack
+
+
+def forget_real_account() -> None:
+    """Take out of this process's environment whatever leads to a real AWS account."""
+    for name in _NOT_PASSED_ON:
+        os.environ.pop(name, None)
+
+
+def emulator_environment(endpoint_url: str, region: str) -> dict[str, str]:
+    """What makes AWS clients talk to the emulator, with credentials that are good for nothing else."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ACCESS_KEY_ID": "emulator",
+        "AWS_SECRET_ACCESS_KEY": "emulator",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }

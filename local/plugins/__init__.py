@@ -1,0 +1,23 @@
+"""Provider plugins for the emulator: `aws`, `tls` and `postgresql`, in the engine's process or by gRPC."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, cast
+
+if TYPE_CHECKING:
+    from pulumi.provider.experimental.provider import Provider
+
+PACKAGES: Final = ("aws", "postgresql", "tls")
+"""The packages that have a plugin here."""
+
+
+def load(package: str) -> Provider:
+    """A new plugin of `package`, not configured yet. Raises LookupError for a package that has none here."""
+    if package not in PACKAGES:
+        raise LookupError(
+            f"there is no local plugin for the package {package!r} (there are: {', '.join(PACKAGES)}); "
+            "resources of it need the Pulumi CLI and a real account"
+        )
+    module = import_module(f"local.plugins.{package}")
+    return cast("Provider", module.provider())

@@ -1,0 +1,113 @@
+"""A provider of things: each is a JSON file in the directory TINY_CLOUD, so that a test can look what exists.
+
+Inputs of `tiny:index:Thing`: `value` (updated in place), `kind` (replaces, new before old), `fixed` (replaces, old
+before new), `fails` (`create`, `update` or `delete`: that operation fails), `slow` (seconds a creation takes),
+`refused` (check refuses it). Outputs: the inputs, and `serial`, which only the cloud knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import time
+from pathlib import Path
+
+from local.plugins.plain import UNKNOWN, plain_map, property_map
+from pulumi.provider.experimental import provider as rpc
+
+REPLACING = ("kind", "fixed")
+
+
+def cloud() -> Path:
+    """Where the things are."""
+    return Path(os.environ["TINY_CLOUD"])
+
+
+class TinyProvider(rpc.Provider):
+    """Things, kept as files."""
+
+    def __init__(self) -> None:
+        self.prefix = "thing"
+
+    async def configure(self, request: rpc.ConfigureRequest) -> rpc.ConfigureResponse:
+        self.prefix = plain_map(request.args).get("prefix", "thing")
+        return await super().configure(request)
+
+    async def check(self, request: rpc.CheckRequest) -> rpc.CheckResponse:
+        if "refused" in request.new_inputs:
+            failure = rpc.CheckFailure("refused", "a thing cannot have this; leave it out")
+            return rpc.CheckResponse(inputs=request.new_inputs, failures=[failure])
+        return rpc.CheckResponse(inputs=request.new_inputs)
+
+    async def diff(self, request: rpc.DiffRequest) -> rpc.DiffResponse:
+        old, new = plain_map(request.old_state), plain_map(request.new_inputs)
+        old.pop("serial", None)
+        keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        keys = [key for key in keys if key not in request.ignore_changes]
+        return rpc.DiffResponse(
+            changes=bool(keys),
+            diffs=keys,
+            replaces=[key for key in keys if key in REPLACING],
+            delete_before_replace="fixed" in keys,
+        )
+
+    async def create(self, request: rpc.CreateRequest) -> rpc.CreateResponse:
+        inputs = plain_map(request.properties)
+        hidden = [key for key, value in request.properties.items() if value.contains_secret()]
+        if request.preview:
+            return rpc.CreateResponse("", property_map({**inputs, "serial": UNKNOWN}, hidden))
+        if inputs.get("fails") == "create":
+            raise RuntimeError("the cloud has no room for another thing")
+        id_ = f"{self.prefix}-{secrets.token_hex(4)}"
+        if "fixed" in inputs:
+            id_ = f"{self.prefix}-{inputs['fixed']}"
+        path = cloud() / id_
+        if path.exists():
+            raise RuntimeError(f"{id_} exists already")
+        outputs = {**inputs, "serial": secrets.token_hex(4)}
+        path.write_text(json.dumps(outputs))
+        await asyncio.to_thread(time.sleep, inputs.get("slow", 0))
+        return rpc.CreateResponse(id_, property_map(outputs, hidden))
+
+    async def update(self, request: rpc.UpdateRequest) -> rpc.UpdateResponse:
+        inputs = plain_map(request.news)
+        hidden = [key for key, value in request.news.items() if value.contains_secret()]
+        outputs = {**inputs, "serial": plain_map(request.olds)["serial"]}
+        if not request.preview:
+            if inputs.get("fails") == "update":
+                raise RuntimeError("the thing resists")
+            (cloud() / request.resource_id).write_text(json.dumps(outputs))
+        return rpc.UpdateResponse(property_map(outputs, hidden))
+
+    async def delete(self, request: rpc.DeleteRequest) -> None:
+        path = cloud() / request.resource_id
+        if plain_map(request.properties).get("fails") == "delete":
+            raise RuntimeError("the thing clings to life")
+        with (cloud() / "deleted").open("a") as log:
+            log.write(f"{request.name}\n")
+        path.unlink()
+
+    async def read(self, request: rpc.ReadRequest) -> rpc.ReadResponse:
+        path = cloud() / request.resource_id
+        if not path.exists():
+            return rpc.ReadResponse()
+        return rpc.ReadResponse(request.resource_id, property_map(json.loads(path.read_text())))
+
+    async def invoke(self, request: rpc.InvokeRequest) -> rpc.InvokeResponse:
+        if request.tok == "tiny:index:count":
+            count = sum(1 for path in cloud().iterdir() if path.name != "deleted")
+            return rpc.InvokeResponse(property_map({"count": count}))
+        raise RuntimeError(f"there is no function {request.tok}")
+
+
+def provider() -> TinyProvider:
+    """A new provider."""
+    return TinyProvider()
+
+
+if __name__ == "__main__":
+    from local.plugins.serving import serve
+
+    serve(provider(), "1.2.3")
