@@ -140,7 +140,8 @@ class Application:
                 status, headers, data = self._answer(environ, body)
             if changing and int(status[:3]) < 400:
                 self._journal.append(Entry(self._number, began, recorded, body))
-        log.info(
+        log.log(
+            logging.INFO if changing else logging.DEBUG,
             "%s %s %s: %s, %d ms",
             _service(environ), operation(environ, body), environ.get("PATH_INFO"), status[:3],
             (time.time() - began) * 1000,

@@ -114,3 +114,6 @@ def main(home: Path, fingerprint: str) -> None:
     server.shutdown()
     supervisor.close()
     (directory / "process.json").unlink(missing_ok=True)
+    logging.shutdown()
+    # Idle keep-alive connections have threads that would hold the interpreter up.
+    os._exit(0)

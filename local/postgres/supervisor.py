@@ -150,6 +150,16 @@ class Supervisor:
 
         self._do(wanted.key, job, done)
 
+    def rename(self, old: str, wanted: Wanted, done: Done) -> None:
+        """Gives a cluster's directory another name; the server is restarted for it."""
+
+        def job() -> int:
+            self.cluster(old).stop()
+            self.cluster(old).directory.rename(self.cluster(wanted.key).directory)
+            return self._start(wanted)
+
+        self._do(old, job, done)
+
     def stop(self, key: str, done: Done) -> None:
         """Shuts the server down; its data stay."""
         self._do(key, self.cluster(key).stop, done)

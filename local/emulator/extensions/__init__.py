@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from local.postgres.supervisor import Supervisor
 
-MODULES: tuple[str, ...] = ()
+MODULES = ("rds",)
 
 
 @dataclass(frozen=True)

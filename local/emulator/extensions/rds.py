@@ -1,0 +1,428 @@
+"""RDS on real PostgreSQL.
+
+Each PostgreSQL instance is a cluster of the supervisor, at a loopback address that answers; each of its
+manual snapshots is a copy. Beside this: a resource id of its own for each instance, the managed master
+secret under the name and with the content that RDS gives it, parameters that read back, performance
+insights, and replicated automated backups.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import string
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from moto.core.responses import PaginatedResult
+from moto.moto_api._internal import mock_random
+from moto.rds import models
+from moto.rds.responses import RDSResponse
+
+from local.emulator.extensions import Context
+from local.emulator.extensions.toolkit import Parameters, add, error
+from local.postgres.cluster import Master
+from local.postgres.supervisor import Supervisor, Wanted
+
+PASSWORD_LENGTH = 28
+"""As RDS makes it."""
+PASSWORD_CHARACTERS = string.ascii_letters + string.digits + "!#$%&()*+,-.:;<=>?[]^_{|}~"
+"""Printable ASCII without what RDS excludes (``/``, ``"``, ``@``, space) and without quotes and backslash."""
+INSIGHTS_RETENTION_DAYS = 7
+"""The free retention, AWS's default."""
+
+
+def key(resource: Any) -> str:
+    """The name of an instance's or snapshot's directory."""
+    return f"{resource.resource_id}.{resource.region}".replace(":", "_")
+
+
+def _runs_here(instance: Any) -> bool:
+    return instance.engine == "postgres" and instance.db_cluster_identifier is None
+
+
+def _password(instance: Any) -> str:
+    if instance.manage_master_user_password:
+        secret = instance.master_user_secret.secret
+        return str(json.loads(secret.versions[secret.default_version_id]["secret_string"])["password"])
+    # moto gives the password back to nobody but itself.
+    return str(instance._master_user_password or "")
+
+
+def _parameters(instance: Any) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for group in instance.db_parameter_groups():
+        for name, parameter in group.parameters.items():
+            value = _own_names(parameter).get("ParameterValue")
+            if value is not None:
+                values[name] = str(value)
+    return values
+
+
+def _own_names(row: Any) -> dict[str, Any]:
+    """A parameter in AWS's names; moto keeps them in snake case."""
+    return {"".join(part[:1].upper() + part[1:] for part in name.split("_")): row[name] for name in row}
+
+
+def _wanted(instance: Any, source: str | None = None) -> Wanted:
+    return Wanted(
+        key=key(instance),
+        master=Master(instance.master_username or "postgres", _password(instance), instance.db_name or None),
+        parameters=_parameters(instance),
+        source=source,
+    )
+
+
+class _Clusters:
+    """Keeps the supervisor in step with moto's instances, and the instances' status with the clusters."""
+
+    def __init__(self, supervisor: Supervisor, lock: Any) -> None:
+        self.supervisor = supervisor
+        self.lock = lock
+
+    def _settle(self, resource: Any, status: str, port: int | None, failure: str | None) -> None:
+        with self.lock:
+            resource.status = "failed" if failure else status
+            resource.local_failure = failure
+            if port is not None:
+                resource.port = port
+
+    def settled(self, resource: Any, status: str = "available") -> Callable[[int | None, str | None], None]:
+        return partial(self._settle, resource, status)
+
+    def create(self, instance: Any, source: str | None = None) -> None:
+        instance.local_source = source
+        if self.supervisor.live:
+            instance.status = "creating"
+        self.supervisor.create(_wanted(instance, source), self.settled(instance))
+
+    def restart(self, instance: Any, status: str) -> None:
+        if self.supervisor.live:
+            instance.status = status
+        self.supervisor.restart(_wanted(instance), self.settled(instance))
+
+    def rename(self, old: str, instance: Any) -> None:
+        if self.supervisor.live:
+            instance.status = "renaming"
+        self.supervisor.rename(old, _wanted(instance), self.settled(instance))
+
+    def snapshot(self, snapshot: Any, source: Any) -> None:
+        if self.supervisor.live:
+            snapshot.status = "creating"
+        self.supervisor.snapshot(key(source), key(snapshot), self.settled(snapshot))
+
+    def attach(self) -> None:
+        """After a replay: every instance runs, and a snapshot whose copy a kill prevented says so."""
+        for _account, _region, found in models.rds_backends.iter_backends():
+            backend: Any = found
+            for instance in backend.databases.values():
+                if _runs_here(instance) and instance.status != "stopped":
+                    instance.status = "starting"
+                    source = getattr(instance, "local_source", None)
+                    self.supervisor.run(_wanted(instance, source), self.settled(instance))
+            for snapshot in backend.database_snapshots.values():
+                if _runs_here(snapshot.database):
+                    there = self.supervisor.has_snapshot(key(snapshot))
+                    snapshot.status = "available" if there else "failed"
+
+
+def _patch_instance() -> None:
+    original = models.DBInstance.__init__
+
+    def init(self: Any, backend: Any, *args: Any, **named: Any) -> None:
+        self.local_resource_id = "db-" + mock_random.get_random_string(26).upper()
+        original(self, backend, *args, **named)
+        self.dbi_resource_id = self.local_resource_id
+        _set_insights(self, named)
+
+    def address(self: Any) -> str:
+        if _runs_here(self):
+            return "127.0.0.1"
+        return f"{self.db_instance_identifier}.{self.region}.rds.amazonaws.com"
+
+    models.DBInstance.__init__ = init  # type: ignore[method-assign]  # moto has no hook here
+    models.DBInstance.address = property(address)  # type: ignore[assignment,method-assign]
+    # An automated snapshot would claim a copy that nobody made.
+    models.DBInstance.save_automated_backup = lambda self: None  # type: ignore[method-assign]
+
+
+def _set_insights(instance: Any, named: dict[str, Any]) -> None:
+    if named.get("enable_performance_insights") is not None:
+        instance.performance_insights_enabled = bool(named["enable_performance_insights"])
+    if not getattr(instance, "performance_insights_enabled", False):
+        return
+    retention = named.get("performance_insights_retention_period")
+    instance.performance_insights_retention_period = int(retention or INSIGHTS_RETENTION_DAYS)
+    instance.performance_insights_kms_key_id = (
+        named.get("performance_insights_kms_key_id") or instance.kms_key_id
+    )
+
+
+def _patch_secret() -> None:
+    def name(self: Any) -> str:
+        return f"rds!db-{_uuid_of(self.resource)}"
+
+    def content(self: Any) -> str:
+        password = "".join(mock_random.choice(PASSWORD_CHARACTERS) for _ in range(PASSWORD_LENGTH))
+        return json.dumps({"username": self.resource.master_username, "password": password})
+
+    def rotate(self: Any) -> None:
+        self.secretsmanager.put_secret_value(
+            self.secret.arn, content(self), b"", str(mock_random.uuid4()), ["AWSCURRENT"]
+        )
+        self._status = "rotating"
+
+    models.MasterUserSecret._generate_secret_name = name  # type: ignore[method-assign]
+    models.MasterUserSecret._generate_secret_string = content  # type: ignore[method-assign]
+    models.MasterUserSecret.rotate_secret = rotate  # type: ignore[method-assign]
+
+
+def _uuid_of(instance: Any) -> str:
+    """A UUID that belongs to the instance, as in the names of RDS's secrets."""
+    own = getattr(instance, "local_resource_id", None) or instance.arn
+    return str(uuid.UUID(bytes=hashlib.sha256(own.encode()).digest()[:16], version=4))
+
+
+def _patch_backend(clusters: _Clusters) -> None:
+    backend = models.RDSBackend
+    create, restore, restore_to_time = (
+        backend.create_db_instance,
+        backend.restore_db_instance_from_db_snapshot,
+        backend.restore_db_instance_to_point_in_time,
+    )
+    modify, reboot, delete = (
+        backend.modify_db_instance,
+        backend.reboot_db_instance,
+        backend.delete_db_instance,
+    )
+    modify_group = backend.modify_db_parameter_group
+    stop, start = backend.stop_db_instance, backend.start_db_instance
+    snapshot, copy, delete_snapshot = (
+        backend.create_db_snapshot,
+        backend.copy_db_snapshot,
+        backend.delete_db_snapshot,
+    )
+    sources: list[str] = []
+
+    def create_db_instance(self: Any, db_kwargs: Any) -> Any:
+        instance = create(self, db_kwargs)
+        if _runs_here(instance):
+            clusters.create(instance, sources[-1] if sources else None)
+        return instance
+
+    def restore_db_instance_from_db_snapshot(self: Any, from_snapshot_id: str, overrides: Any) -> Any:
+        name = (
+            from_snapshot_id.rpartition(":")[2] if from_snapshot_id.startswith("arn:") else from_snapshot_id
+        )
+        found = self.get_db_snapshot(name)
+        if found.status != "available":
+            raise error("InvalidDBSnapshotState", f"The snapshot {name} is {found.status}.")
+        sources.append(key(found))
+        try:
+            return restore(self, from_snapshot_id, overrides)
+        finally:
+            sources.pop()
+
+    def restore_db_instance_to_point_in_time(self: Any, source: str, target: str, overrides: Any) -> Any:
+        sources.append(key(self.describe_db_instances(source)[0]))
+        try:
+            return restore_to_time(self, source, target, overrides)
+        finally:
+            sources.pop()
+
+    def modify_db_instance(self: Any, db_instance_identifier: str, db_kwargs: Any) -> Any:
+        before = self.describe_db_instances(db_instance_identifier)[0]
+        old = _wanted(before) if _runs_here(before) else None
+        instance = modify(self, db_instance_identifier, db_kwargs)
+        _set_insights(instance, dict(db_kwargs))
+        if old is not None and key(instance) != old.key:
+            clusters.rename(old.key, instance)
+        elif old is not None and _wanted(instance) != old:
+            clusters.restart(instance, "modifying")
+        return instance
+
+    def modify_db_parameter_group(self: Any, db_parameter_group_name: str, *args: Any, **named: Any) -> Any:
+        group = modify_group(self, db_parameter_group_name, *args, **named)
+        for instance in self.databases.values():
+            if _runs_here(instance) and instance.db_parameter_group_name == group.name:
+                clusters.restart(instance, "modifying")
+        return group
+
+    def reboot_db_instance(self: Any, db_instance_identifier: str) -> Any:
+        instance = reboot(self, db_instance_identifier)
+        if _runs_here(instance):
+            clusters.restart(instance, "rebooting")
+        return instance
+
+    def stop_db_instance(self: Any, db_instance_identifier: str, *rest: Any) -> Any:
+        instance = stop(self, db_instance_identifier, *rest)
+        if _runs_here(instance):
+            clusters.supervisor.stop(key(instance), clusters.settled(instance, "stopped"))
+        return instance
+
+    def start_db_instance(self: Any, db_instance_identifier: str) -> Any:
+        instance = start(self, db_instance_identifier)
+        if _runs_here(instance):
+            clusters.restart(instance, "starting")
+        return instance
+
+    def delete_db_instance(self: Any, db_instance_identifier: str, *args: Any, **named: Any) -> Any:
+        final = named.get("final_db_snapshot_identifier")
+        skip = named.get("skip_final_snapshot")
+        if db_instance_identifier in self.databases and bool(final) == bool(skip):
+            raise error(
+                "InvalidParameterCombination",
+                "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified."
+                if not final
+                else "FinalDBSnapshotIdentifier can not be specified when deleting with SkipFinalSnapshot.",
+            )
+        instance = delete(self, db_instance_identifier, *args, **named)
+        if _runs_here(instance):
+            clusters.supervisor.delete(key(instance))
+        return instance
+
+    def create_db_snapshot(self: Any, db_instance_identifier: str, *args: Any, **named: Any) -> Any:
+        made = snapshot(self, db_instance_identifier, *args, **named)
+        source = self.databases[db_instance_identifier]
+        if _runs_here(source):
+            clusters.snapshot(made, source)
+        return made
+
+    def copy_db_snapshot(self: Any, source_db_snapshot_identifier: str, *args: Any, **named: Any) -> Any:
+        name = source_db_snapshot_identifier
+        if name.startswith("arn:"):
+            region, name = name.split(":")[3], name.rpartition(":")[2]
+        else:
+            region = self.region_name
+        source = models.rds_backends[self.account_id][region].get_db_snapshot(name)
+        made = copy(self, source_db_snapshot_identifier, *args, **named)
+        if _runs_here(source.database):
+            if clusters.supervisor.live:
+                made.status = "creating"
+            clusters.supervisor.copy_snapshot(key(source), key(made), clusters.settled(made))
+        return made
+
+    def delete_db_snapshot(self: Any, db_snapshot_identifier: str) -> Any:
+        gone = delete_snapshot(self, db_snapshot_identifier)
+        if _runs_here(gone.database):
+            clusters.supervisor.delete_snapshot(key(gone))
+        return gone
+
+    for method in (
+        create_db_instance, restore_db_instance_from_db_snapshot, restore_db_instance_to_point_in_time,
+        modify_db_instance, modify_db_parameter_group, reboot_db_instance, stop_db_instance,
+        start_db_instance, delete_db_instance, create_db_snapshot, copy_db_snapshot, delete_db_snapshot,
+    ):  # fmt: skip
+        setattr(backend, method.__name__, method)
+
+
+def describe_db_parameters(response: Any, given: Parameters) -> dict[str, Any]:
+    """The parameters of a group that were set; moto answers with none."""
+    groups = response.backend.db_parameter_groups
+    name = given["DBParameterGroupName"]
+    if name not in groups:
+        raise error("DBParameterGroupNotFound", f"DBParameterGroup not found: {name}")
+    defaults = {"Source": "user", "IsModifiable": True, "ApplyMethod": "pending-reboot"}
+    rows = [
+        {"ParameterName": parameter, **defaults, **_own_names(row)}
+        for parameter, row in sorted(groups[name].parameters.items())
+    ]
+    return {"Parameters": [] if given.get("Source") not in (None, "user") else rows}
+
+
+def reset_db_parameter_group(response: Any, given: Parameters) -> dict[str, Any]:
+    """Takes parameters back to the engine's defaults."""
+    groups = response.backend.db_parameter_groups
+    name = given["DBParameterGroupName"]
+    if name not in groups:
+        raise error("DBParameterGroupNotFound", f"DBParameterGroup not found: {name}")
+    if given.get("ResetAllParameters"):
+        groups[name].parameters.clear()
+    for parameter in given.get("Parameters", []):
+        groups[name].parameters.pop(parameter["ParameterName"], None)
+    return {"DBParameterGroupName": name}
+
+
+def _replications(backend: Any) -> dict[str, dict[str, Any]]:
+    """Replicated automated backups of a region by their ARN."""
+    if not hasattr(backend, "local_replications"):
+        backend.local_replications = {}
+    found: dict[str, dict[str, Any]] = backend.local_replications
+    return found
+
+
+def start_db_instance_automated_backups_replication(response: Any, given: Parameters) -> dict[str, Any]:
+    """Notes that another region's automated backups are replicated to this one."""
+    source_arn = given["SourceDBInstanceArn"]
+    source_region, name = source_arn.split(":")[3], source_arn.rpartition(":")[2]
+    source = models.rds_backends[response.current_account][source_region].databases.get(name)
+    if source is None:
+        raise error("DBInstanceNotFound", f"DBInstance {name} not found.")
+    backend = response.backend
+    for row in _replications(backend).values():
+        if row["DBInstanceArn"] == source_arn:
+            raise error("InvalidDBInstanceState", f"{source_arn} is replicated to this region already.")
+    own = base64.b32encode(mock_random.randbytes(16)).decode().rstrip("=").lower()
+    arn = f"arn:{backend.partition}:rds:{backend.region_name}:{backend.account_id}:auto-backup:ab-{own}"
+    row = {
+        "DBInstanceArn": source_arn,
+        "DbiResourceId": source.dbi_resource_id,
+        "Region": source_region,
+        "DBInstanceIdentifier": name,
+        "Status": "replicating",
+        "Engine": source.engine,
+        "EngineVersion": source.engine_version,
+        "AllocatedStorage": source.allocated_storage,
+        "Encrypted": source.storage_encrypted,
+        "KmsKeyId": given.get("KmsKeyId"),
+        "MasterUsername": source.master_username,
+        "BackupRetentionPeriod": given.get("BackupRetentionPeriod", 7),
+        "DBInstanceAutomatedBackupsArn": arn,
+    }
+    _replications(backend)[arn] = row
+    return {"DBInstanceAutomatedBackup": row}
+
+
+def stop_db_instance_automated_backups_replication(response: Any, given: Parameters) -> dict[str, Any]:
+    """Ends a replication; its backups go."""
+    rows = _replications(response.backend)
+    for arn, row in list(rows.items()):
+        if row["DBInstanceArn"] == given["SourceDBInstanceArn"]:
+            return {"DBInstanceAutomatedBackup": {**rows.pop(arn), "Status": "deleting"}}
+    raise error("DBInstanceNotFound", f"{given['SourceDBInstanceArn']} is not replicated to this region.")
+
+
+def _patch_describe_automated_backups() -> None:
+    original = RDSResponse.describe_db_instance_automated_backups
+
+    def describe_db_instance_automated_backups(response: Any) -> Any:
+        arn = response.params.get("DBInstanceAutomatedBackupsArn")
+        rows = _replications(response.backend)
+        if arn is None and not rows:
+            return original(response)
+        if arn is not None and arn not in rows:
+            raise error("DBInstanceAutomatedBackupNotFound", f"Automated backup {arn} not found.")
+        found = [row for own, row in rows.items() if arn in (None, own)]
+        return PaginatedResult({"DBInstanceAutomatedBackups": found})
+
+    setattr(RDSResponse, original.__name__, describe_db_instance_automated_backups)
+
+
+def install(context: Context) -> None:
+    """Puts the extension in place."""
+    clusters = _Clusters(context.supervisor, context.lock)
+    _patch_instance()
+    _patch_secret()
+    _patch_backend(clusters)
+    _patch_describe_automated_backups()
+    add(
+        RDSResponse,
+        describe_db_parameters,
+        reset_db_parameter_group,
+        start_db_instance_automated_backups_replication,
+        stop_db_instance_automated_backups_replication,
+    )
+    context.supervisor.before_attach.append(clusters.attach)
