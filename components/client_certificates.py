@@ -51,7 +51,6 @@ class ClientCertificates(pulumi.ComponentResource):
     """
 
     trust_store_arn: pulumi.Output[str]
-    """Known when the revocation list, if there is one, is in force."""
     ca_certificate_pem: pulumi.Output[str]
     certificates: pulumi.Output[dict[str, dict[str, str]]]
     """Secret; number (as text) -> name, certificate_pem, private_key_pem, serial (decimal)."""
@@ -107,9 +106,7 @@ class ClientCertificates(pulumi.ComponentResource):
         revoked = revoked_serials(args.issued_before, set(serials))
         self.trust_store_arn = store.arn
         if revoked:
-            refused = _revoke(name, revoked, authority, bucket, store, self)
-            # A listener that waits for this never admits with the store but without its list.
-            self.trust_store_arn = pulumi.Output.all(store.arn, refused.id).apply(lambda both: str(both[0]))
+            _revoke(name, revoked, authority, bucket, store, self)
 
         self.certificates = pulumi.Output.secret(all_of(certificates))
         self.issued = _ledger(args.issued_before, serials)
@@ -157,7 +154,7 @@ def _revoke(
     bucket: PrivateBucket,
     store: aws.lb.TrustStore,
     parent: pulumi.Resource,
-) -> aws.lb.TrustStoreRevocation:
+) -> None:
     """Put the revocation list in force, the new one before the old one goes.
 
     Its key has a hash of what it says: a new list is a new object and a new revocation, and Pulumi
@@ -177,7 +174,7 @@ def _revoke(
         content_type=PEM,
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[bucket]),
     )
-    return aws.lb.TrustStoreRevocation(
+    aws.lb.TrustStoreRevocation(
         f"{name}-revocation",
         trust_store_arn=store.arn,
         revocations_s3_bucket=bucket.bucket,

@@ -34,7 +34,8 @@ class LoadBalancerArgs:
     """Where the load balancer stands, whom it admits and where it sends them.
 
     `additional_certificate_arns` are served by host name (SNI), by a stable key. With `trust_store_arn`
-    there is a second listener that asks for a client certificate. `waf_login_requests_per_5_minutes`
+    there is a second listener that asks for a client certificate; it is made after `trust_store_after`,
+    so that it never admits by the store without its revocation list. `waf_login_requests_per_5_minutes`
     None means no firewall. `zone_id` None means no DNS record; with `wildcard` there is one for
     `*.domain` too. `protect` keeps the access logs when the stack is destroyed; `deletion_protection`
     makes AWS refuse to delete the load balancer.
@@ -51,6 +52,7 @@ class LoadBalancerArgs:
     app: Target
     web_client: Target
     trust_store_arn: pulumi.Input[str] | None = None
+    trust_store_after: Sequence[pulumi.Resource] = ()
     access_log_retention_days: int
     waf_login_requests_per_5_minutes: int | None = None
     zone_id: pulumi.Input[str] | None = None
@@ -173,6 +175,7 @@ class LoadBalancer(pulumi.ComponentResource):
                     # A client with several certificates is told which authority is asked for.
                     advertise_trust_store_ca_names="on",
                 ),
+                args.trust_store_after,
             )
             self.client_certificate_listener_arn = listeners["client-certificate"].arn.apply(lambda arn: arn)
         for listener_key, listener in listeners.items():
@@ -262,6 +265,7 @@ class LoadBalancer(pulumi.ComponentResource):
         certificate_arn: pulumi.Input[str],
         target: Target,
         mutual_authentication: aws.lb.ListenerMutualAuthenticationArgs | None = None,
+        after: Sequence[pulumi.Resource] = (),
     ) -> aws.lb.Listener:
         return aws.lb.Listener(
             f"{self._name}-{key}",
@@ -274,5 +278,5 @@ class LoadBalancer(pulumi.ComponentResource):
             default_actions=[
                 aws.lb.ListenerDefaultActionArgs(type="forward", target_group_arn=target.target_group_arn)
             ],
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pulumi_aws as aws
 import pytest
 
 from components.load_balancer import LoadBalancer, LoadBalancerArgs, Target
@@ -33,8 +34,8 @@ ALWAYS = {
 }
 
 
-def make(deploy: Deploy, **changes: Any) -> Graph:
-    arguments: dict[str, Any] = {
+def arguments(**changes: Any) -> LoadBalancerArgs:
+    values: dict[str, Any] = {
         "vpc_id": "vpc-1",
         "subnet_ids": ["subnet-a", "subnet-b"],
         "account_id": ACCOUNT,
@@ -47,7 +48,11 @@ def make(deploy: Deploy, **changes: Any) -> Graph:
         "access_log_retention_days": 90,
         **changes,
     }
-    return deploy(lambda: LoadBalancer("lb", LoadBalancerArgs(**arguments)) and None)
+    return LoadBalancerArgs(**values)
+
+
+def make(deploy: Deploy, **changes: Any) -> Graph:
+    return deploy(lambda: LoadBalancer("lb", arguments(**changes)) and None)
 
 
 def test_a_plain_load_balancer_has_no_firewall_no_client_certificates_and_no_record(deploy: Deploy) -> None:
@@ -146,6 +151,16 @@ def test_rpc_goes_to_the_app_servers_and_everything_else_to_the_web_client_serve
     rule = graph.one("aws:lb/listenerRule:ListenerRule").inputs
     assert rule["conditions"] == [{"pathPattern": {"values": list(RPC_PATHS)}}]
     assert rule["actions"] == [{"type": "forward", "targetGroupArn": "arn:app"}]
+
+
+def test_the_client_certificate_listener_waits_for_the_store_and_its_revocations(deploy: Deploy) -> None:
+    def program() -> None:
+        store = aws.ssm.Parameter("store", type="String", value="made")
+        LoadBalancer("lb", arguments(trust_store_arn="arn:store", trust_store_after=[store]))
+
+    graph = deploy(program)
+    assert "store" in graph.one(LISTENER, "lb-client-certificate").depends_on_names
+    assert "store" not in graph.one(LISTENER, "lb-https").depends_on_names
 
 
 def test_the_client_certificate_listener_verifies_and_leads_to_the_app_servers(deploy: Deploy) -> None:
