@@ -69,6 +69,7 @@ def server_settings(server: ServerConfiguration) -> dict[str, Any]:
         "uid": names.ODOO_UID,
         "data_dir": PATHS["data_dir"],
         "shared_dir": PATHS["shared_dir"],
+        "log_dir": PATHS["log_dir"],
     }
 
 

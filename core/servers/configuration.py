@@ -164,8 +164,11 @@ class ServerConfiguration:
 
     @property
     def odoo_http_port(self) -> int:
-        """Loopback port of Odoo; on an app server 8069 itself is nginx's."""
-        return names.ODOO_HTTP_PORT + (1 if self.target_port == names.ODOO_HTTP_PORT else 0)
+        """Loopback port of Odoo: not 8069, which is nginx's on an app server.
+
+        It is the same on both roles because the database holds it (`report.url`) for all servers.
+        """
+        return names.ODOO_HTTP_PORT + 1
 
     @property
     def odoo_gevent_port(self) -> int:

@@ -138,8 +138,10 @@ def settings_script(server: common.Server, password: str) -> str:
         "auth_signup.invitation_scope": "b2b",
         "web.base.url": f"https://{server['public_host']}",
         "web.base.url.freeze": "True",
-        "report.url": f"http://127.0.0.1:{server['odoo_http_port']}",
     }
+    # wkhtmltopdf reads style sheets from here. A tenant's port differs from server to server.
+    if "password_file" not in server:
+        values["report.url"] = f"http://127.0.0.1:{server['odoo_http_port']}"
     return (
         f"env.ref('base.user_admin').write({{'password': {password!r}}})\n"
         f"for key, value in {values!r}.items():\n"

@@ -148,8 +148,10 @@ def make_folders(server: common.Server) -> None:
 
     `addons` stays a folder of root that nobody fills: Odoo would import modules from it.
     """
-    data, shared = Path(server["data_dir"]), Path(server["shared_dir"])
+    data, shared, logs = (Path(server[key]) for key in ("data_dir", "shared_dir", "log_dir"))
     shared.mkdir(parents=True, exist_ok=True)
+    logs.mkdir(mode=0o750, exist_ok=True)
+    os.chown(logs, server["uid"], server["uid"])
     (data / "addons" / server["release"]).mkdir(parents=True, exist_ok=True)
     for name in ("filestore", "sessions"):
         link = data / name
