@@ -26,7 +26,7 @@ def trust_service(service: str) -> str:
 def allow(
     sid: str,
     actions: Sequence[str],
-    resources: Sequence[pulumi.Input[str]],
+    resources: Sequence[pulumi.Input[str]] | pulumi.Output[list[str]],
     *,
     condition: Mapping[str, Mapping[str, pulumi.Input[str]]] | None = None,
 ) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def allow(
         "Sid": sid,
         "Effect": "Allow",
         "Action": list(actions),
-        "Resource": list(resources),
+        "Resource": resources if isinstance(resources, pulumi.Output) else list(resources),
     }
     if condition:
         statement["Condition"] = {operator: dict(keys) for operator, keys in condition.items()}

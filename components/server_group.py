@@ -76,7 +76,7 @@ class SecretAccess:
 
     database_secret_arn: pulumi.Input[str]
     administrator_secret_arn: pulumi.Input[str]
-    tenant_secret_arns: Sequence[pulumi.Input[str]] = ()
+    tenant_secret_arns: pulumi.Input[Sequence[str]] = ()
     """Patterns of the tenants' secrets, so that a new tenant changes no server's role."""
     kms_key_arn: pulumi.Input[str]
 
@@ -274,11 +274,11 @@ class ServerGroup(pulumi.ComponentResource):
             iam.allow(
                 "ReadOwnSecrets",
                 ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"],
-                [
+                pulumi.Output.all(
                     secrets.database_secret_arn,
                     secrets.administrator_secret_arn,
-                    *secrets.tenant_secret_arns,
-                ],
+                    secrets.tenant_secret_arns,
+                ).apply(lambda arns: [arns[0], arns[1], *arns[2]]),
             ),
             iam.allow(
                 "OpenOwnSecrets",

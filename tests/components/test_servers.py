@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
+import gzip
 import json
+import re
 from typing import Any
 
 import pytest
 
 from components.app_server import AppServer, AppServerArgs
+from components.databases import Databases, DatabasesArgs
 from components.server_group import DatabaseAccess, FileStoreAccess, SecretAccess
 from components.web_client_server import WebClientServer, WebClientServerArgs
 from core.servers import ServerConfiguration
@@ -321,3 +325,55 @@ def test_the_outputs_are_registered(deploy: Deploy) -> None:
         "role_arn",
         "log_group_name",
     }
+
+
+def test_no_password_of_the_deployment_is_in_any_user_data(deploy: Deploy) -> None:
+    """Databases and both kinds of servers together, as the program wires them."""
+
+    def program() -> None:
+        databases = Databases(
+            "databases",
+            DatabasesArgs(
+                server_host="db.example.internal",
+                server_port=5432,
+                master_secret_arn=f"{ARN}rds-master",
+                engine_version="16",
+                kms_key_arn="arn:aws:kms:eu-west-1:123456789012:key/1",
+                working_database="openerp",
+                test_database="openerp_test",
+            ),
+        )
+        secrets = SecretAccess(
+            database_secret_arn=databases.application_secret_arn,
+            administrator_secret_arn=databases.administrator_secret_arn,
+            tenant_secret_arns=databases.tenant_secret_arns,
+            kms_key_arn="arn:aws:kms:eu-west-1:123456789012:key/1",
+        )
+        AppServer("app-server", AppServerArgs(**values("app", secrets=secrets)))
+        WebClientServer("web-client-server", WebClientServerArgs(**values("web-client", secrets=secrets)))
+
+    graph = deploy(program)
+    passwords = {
+        json.loads(v.inputs["secretString"])["password"]
+        for v in graph.of("aws:secretsmanager/secretVersion:SecretVersion")
+    } | {"mock-master-password"}
+    assert len(passwords) == 4
+    templates = graph.of("aws:ec2/launchTemplate:LaunchTemplate")
+    assert len(templates) == 2
+    for launched in templates:
+        text = readable(launched.inputs["userData"])
+        assert "databases-application" in text
+        assert not any(password in text for password in passwords)
+
+
+def readable(user_data: str) -> str:
+    """Return everything in the user data as text, with what is compressed or base64 inside it unpacked."""
+    raw = base64.b64decode(user_data)
+    text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
+    inner = []
+    for found in re.findall(r"[A-Za-z0-9+/]{40,}={0,2}", re.sub(r"\n +", "", text)):
+        with contextlib.suppress(ValueError, OSError, EOFError):
+            packed = base64.b64decode(found, validate=True)
+            unpacked = gzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed
+            inner.append(unpacked.decode(errors="replace"))
+    return "\n".join([text, *inner])
