@@ -98,7 +98,7 @@ def _program_traceback(error: BaseException, program: str) -> str:
     own = os.path.realpath(program)
     for index, frame in enumerate(frames):
         path = os.path.realpath(frame.filename)
-        if path == own or os.path.dirname(path) == own:
+        if not frame.filename.startswith("<") and own in (path, os.path.dirname(path)):
             frames = traceback.StackSummary.from_list(frames[index:])
             break
     lines = traceback.format_exception_only(error)
