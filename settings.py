@@ -15,7 +15,7 @@ import pulumi
 from pydantic import ValidationError
 
 from core import checks, offers, regions, settings_errors, settings_rules, sizing, subnets
-from core.problems import NAMESPACE, Invalid, Problem, SettingsError, full_key, nearest
+from core.problems import NAMESPACE, Invalid, Problem, SettingsError, full_key, nearest, printable
 from core.settings_model import TOP_LEVEL_KEYS, ConfiguredSettings
 from core.sizing import ServerRequest, Sizing, SizingRefused, SizingRequest
 from core.subnets import SubnetPlan
@@ -99,7 +99,7 @@ def parse(raw: Mapping[str, object], *, stack: str, region: str, today: date) ->
     problems += settings_rules.problems(model, context, unreadable)
     decided = _size(model, place, zones, unreadable, problems)
     if problems or decided is None:
-        raise SettingsError(tuple(dict.fromkeys(problems)), stack=_printable(stack))
+        raise SettingsError(tuple(dict.fromkeys(problems)), stack=printable(stack))
     return Settings.model_construct(
         **{name: getattr(model, name) for name in TOP_LEVEL_KEYS.values()},
         stack=stack,
@@ -122,10 +122,6 @@ def _checked(problems: list[Problem], key: str, check: Callable[[], _T]) -> _T |
         return None
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text[:60])
-
-
 def _region(name: str) -> regions.Region:
     if not name:
         raise Invalid("is not set", "For example `pulumi config set aws:region eu-central-1`")
@@ -140,9 +136,9 @@ def _model(raw: Mapping[str, object], problems: list[Problem]) -> tuple[Configur
         if key not in TOP_LEVEL_KEYS:
             problems.append(
                 Problem(
-                    key=f"{NAMESPACE}:{_printable(str(key))}",
+                    key=f"{NAMESPACE}:{printable(str(key))}",
                     wrong="is not a known key",
-                    right=nearest(_printable(str(key)), TOP_LEVEL_KEYS),
+                    right=nearest(printable(str(key)), TOP_LEVEL_KEYS),
                 )
             )
         elif value is not None and value != "" and not (_is_empty_object(value) and key not in _STAND_IN):

@@ -14,7 +14,7 @@ from typing import Final
 
 from core import release as releases
 from core import schedule
-from core.problems import Invalid, nearest
+from core.problems import Invalid, nearest, printable
 
 Check = Callable[[object], object]
 
@@ -65,8 +65,7 @@ def _matches(pattern: str, what: str, example: str) -> Check:
 def show(value: object) -> str:
     """Return `value` as an operator wrote it, cut to a readable length."""
     text = f"'{value}'" if isinstance(value, str) else str(value)
-    text = "".join(c if c.isprintable() else "?" for c in text)
-    return text if len(text) <= 80 else text[:76] + "…'"
+    return printable(text, 80) if len(text) <= 80 else printable(text, 76) + "…'"
 
 
 sha256: Check = _matches(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from core.problems import Invalid, nearest
+from core.problems import Invalid, nearest, printable
 
 Architecture = Literal["arm64", "x86_64"]
 
@@ -38,7 +38,6 @@ _FAMILIES: Final[dict[str, tuple[Architecture, tuple[str, ...]]]] = {
     "t3": ("x86_64", tuple(_BURSTABLE)),
     "m7i": ("x86_64", _INTEL_SIZES),
     "c7i": ("x86_64", _INTEL_SIZES),
-    "r7i": ("x86_64", _INTEL_SIZES),
 }
 _DATABASE_FAMILIES: Final = ("t4g", "m7g", "m8g", "r7g", "r8g", "t3", "m7i")
 
@@ -117,7 +116,7 @@ def _find(name: str, table: dict[str, InstanceType], what: str) -> InstanceType:
     found = table.get(name)
     if found:
         return found
-    shown = "".join(c if c.isprintable() else "?" for c in name[:40])
+    shown = printable(name)
     families = dict.fromkeys(kind.name.rpartition(".")[0] for kind in table.values())
     family = name.rpartition(".")[0]
     if family in families:

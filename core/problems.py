@@ -42,11 +42,17 @@ class SettingsError(Exception):
         super().__init__("\n".join(lines))
 
 
+def printable(text: str, length: int = 60) -> str:
+    """Return `text` fit for a message: one line, no control characters, at most `length` characters."""
+    return "".join(c if c.isprintable() else "?" for c in text[:length])
+
+
 def full_key(*path: str | int) -> str:
     """Return the key as an operator writes it: `("tenants", 2, "name")` -> `openerp:tenants[2].name`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else part)
+        name = f"[{part}]" if isinstance(part, int) else printable(part)
+        text += f".{name}" if text and not isinstance(part, int) else name
     return f"{NAMESPACE}:{text}"
 
 

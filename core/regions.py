@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from core.problems import Invalid, nearest
+from core.problems import Invalid, nearest, printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ def find(name: str) -> Region:
     region = REGIONS.get(name)
     if region:
         return region
-    shown = "".join(c if c.isprintable() else "?" for c in name[:40])
+    shown = printable(name)
     if name[:-1] in REGIONS:
         raise Invalid(f"'{shown}' is an availability zone", f"The region is `{name[:-1]}`")
     raise Invalid(f"'{shown}' is not a region that this program knows", nearest(shown, REGIONS))
@@ -127,7 +127,7 @@ def zones(region: Region, count: int, named: tuple[str, ...] = ()) -> tuple[str,
     if named:
         for zone in named:
             if zone not in region.zones:
-                shown = "".join(c if c.isprintable() else "?" for c in zone[:40])
+                shown = printable(zone)
                 raise Invalid(f"'{shown}' is not a zone of {region.name}", nearest(shown, region.zones))
         if len(set(named)) != len(named):
             raise Invalid("a zone is named twice", "Name each zone once")

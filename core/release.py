@@ -14,7 +14,7 @@ from datetime import date
 from enum import Enum
 from typing import Final
 
-from core.problems import Invalid
+from core.problems import Invalid, printable
 
 LAST_OLD_SERIES: Final = 7
 STABLE_EXCEPTIONS: Final = frozenset({(6, 1)})
@@ -90,8 +90,7 @@ def parse(text: str) -> Release:
         return Release(int(hosted[1]), int(hosted[2] or 0), hosted=True)
     match = re.fullmatch(r"([0-9]{1,3})(?:\.([0-9]{1,3}))?(?:\.([0-9]{1,4}))?", text, re.ASCII)
     if not match:
-        shown = "".join(c if c.isprintable() else "?" for c in text[:40])
-        raise Invalid(f"'{shown}' is not a release", right)
+        raise Invalid(f"'{printable(text)}' is not a release", right)
     if match[2] is None:
         raise Invalid(
             f"'{text}' has no second number (YAML turns 19.0 without quotes into 19)",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from core.problems import Invalid
+from core.problems import Invalid, printable
 
 EXAMPLE: Final = "For example `cron(0 3 * * ? *)`, every day at 03:00 UTC"
 _MONTHS: Final = {
@@ -57,7 +57,7 @@ def check(expression: str) -> None:
     Raises:
         Invalid: the message names the field, its value and what it may be.
     """
-    shown = "".join(c if c.isprintable() else "?" for c in expression[:60])
+    shown = printable(expression)
     cron = re.fullmatch(r"cron\((.*)\)", expression, re.DOTALL)
     rate = re.fullmatch(r"rate\((.*)\)", expression, re.DOTALL)
     if cron:

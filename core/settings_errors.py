@@ -28,7 +28,7 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
 
 def shape(annotation: Any) -> str:
     """Return what a value of `annotation` looks like: `{total: number, simultaneous: number}`."""
-    kind = _plain(annotation)
+    kind = plain(annotation)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         fields = kind.model_fields.values()
         required = [f for f in fields if f.is_required()] or list(fields)[:2]
@@ -41,8 +41,8 @@ def shape(annotation: Any) -> str:
     return {bool: "true or false", int: "number", Decimal: "number", str: "text"}.get(kind, "value")
 
 
-def _plain(annotation: Any) -> Any:
-    """Take `Annotated` and `| None` off."""
+def plain(annotation: Any) -> Any:
+    """Return `annotation` without `Annotated` and `| None`."""
     while True:
         if get_origin(annotation) is Annotated:
             annotation = get_args(annotation)[0]
@@ -56,7 +56,7 @@ def _at(model: type[BaseModel], path: Sequence[str | int]) -> Any:
     """Return the annotation that `path` leads to; None where it leads nowhere."""
     annotation: Any = model
     for part in path:
-        annotation = _plain(annotation)
+        annotation = plain(annotation)
         if isinstance(part, int):
             annotation = get_args(annotation)[0] if get_origin(annotation) is tuple else None
         elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -64,7 +64,7 @@ def _at(model: type[BaseModel], path: Sequence[str | int]) -> Any:
             annotation = field.annotation if field else None
         else:
             return None
-    return _plain(annotation)
+    return plain(annotation)
 
 
 def _fields(model: type[BaseModel]) -> Mapping[str, FieldInfo]:

@@ -277,7 +277,7 @@ def _backup(s: ConfiguredSettings, c: Context) -> Iterator[Problem]:
         if long.retention_days < short.retention_days:
             yield _problem(
                 ["backup", long_name, "retentionDays"],
-                f"{long.retention_days} days is shorter than the {short.retention_days} of `{short_name}`: the "
+                f"{long.retention_days} days is less than the {short.retention_days} of `{short_name}`: the "
                 "rule adds nothing",
                 f"Give {short.retention_days} or more",
             )

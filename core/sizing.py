@@ -56,8 +56,8 @@ BYTES_FOR_EACH_CONNECTION: Final = 9_531_392
 MAX_CONNECTIONS: Final = 5000
 WORKERS_FOR_EACH_DATABASE_VCPU: Final = 6
 """Busy workers that one vCPU of the database server carries. Estimate."""
-MEMORY_FOR_DATA: Final = 0.25
-"""Share of the data that should fit the database server's memory. Estimate."""
+MEMORY_FOR_DATA: Final = 0.125
+"""Share of the data that the database server's memory should hold. Estimate."""
 SUSTAINED_FROM: Final = 30
 """From so many simultaneous users on, no burstable type is chosen. Estimate."""
 
@@ -65,13 +65,13 @@ MIN_STORAGE_GIB: Final = 20
 MAX_STORAGE_GIB: Final = 65_536
 """gp3 of RDS for PostgreSQL (RDS API reference, CreateDBInstance, AllocatedStorage). IOPS and throughput are
 left at the baseline, so nothing has to change where RDS begins to stripe at 400 GiB."""
-AUTOSCALING_FACTOR: Final = 1.1
+AUTOSCALING_PERCENT: Final = 110
 """The limit of storage autoscaling is at least 10 % above the storage (RDS user guide)."""
 
 STATIC_PARAMETERS: Final = frozenset({"max_connections", "shared_buffers"})
 """Parameters that take effect at a reboot (`apply_method = "pending-reboot"`); the others are dynamic."""
 
-_SERVER_PREFERENCE: Final = ("t4g", "c7g", "m7g", "r7g", "c8g", "m8g", "r8g", "t3", "c7i", "m7i", "r7i")
+_SERVER_PREFERENCE: Final = ("t4g", "c7g", "m7g", "r7g", "c8g", "m8g", "r8g", "t3", "c7i", "m7i")
 _DATABASE_PREFERENCE: Final = ("t4g", "m7g", "r7g", "m8g", "r8g", "t3", "m7i")
 
 
@@ -351,14 +351,14 @@ def _storage(request: SizingRequest) -> tuple[int, int]:
     if storage is None:
         storage = min(MAX_STORAGE_GIB, max(MIN_STORAGE_GIB, request.data_size_gb * 2))
         if most is not None:
-            storage = max(MIN_STORAGE_GIB, min(storage, math.floor(most / AUTOSCALING_FACTOR)))
+            storage = max(MIN_STORAGE_GIB, min(storage, most * 100 // AUTOSCALING_PERCENT))
     if storage < request.data_size_gb:
         raise _refuse(
             ("database", "storageGb" if request.storage_gb is not None else "maxStorageGb"),
             f"leaves {storage} GiB for {request.data_size_gb} GB of data",
             f"Give {max(MIN_STORAGE_GIB, request.data_size_gb * 2)} or more, or leave it out",
         )
-    least = math.ceil(storage * AUTOSCALING_FACTOR)
+    least = -(-storage * AUTOSCALING_PERCENT // 100)
     if most is None:
         most = min(MAX_STORAGE_GIB, max(100, storage * 3))
     if least > MAX_STORAGE_GIB or most < least:
@@ -395,7 +395,7 @@ def _database(
         busy = workers_for(request.simultaneous) + workers_for(request.simultaneous, RPC_SHARE)
         vcpu = max(2, math.ceil(busy / WORKERS_FOR_EACH_DATABASE_VCPU))
         largest = max(k.memory_mib for k in instance_classes.DATABASE_CLASSES.values())
-        memory = min(largest // 2, math.ceil(request.data_size_gb * MEMORY_FOR_DATA * 1024 / 2))
+        memory = min(largest // 2, math.ceil(request.data_size_gb * MEMORY_FOR_DATA * 1024))
         fitting = [
             kind
             for kind in instance_classes.DATABASE_CLASSES.values()

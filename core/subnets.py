@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from core.problems import Invalid
+from core.problems import Invalid, printable
 
 MAX_ZONES: Final = 3
 LARGEST_PREFIX: Final = 16
@@ -70,7 +70,7 @@ def check_vpc_range(cidr: str) -> None:
         network = ipaddress.IPv4Network(cidr, strict=True)
     except ValueError:
         raise Invalid(
-            f"'{cidr[:40]}' is not an IPv4 range without host bits", "For example `10.20.0.0/16`"
+            f"'{printable(cidr)}' is not an IPv4 range without host bits", "For example `10.20.0.0/16`"
         ) from None
     if not any(network.subnet_of(private) for private in PRIVATE_RANGES):
         raise Invalid(
