@@ -19,7 +19,7 @@ Change = tuple[str, PropertyDiffKind]
 
 def _empty(value: Any) -> bool:
     """Not set: as in the official provider, a missing value, ``false``, ``0`` and an empty text are the same."""
-    return value is None or (value is not UNKNOWN and value in (False, 0, "", [], {}))
+    return value is None or (value is not UNKNOWN and value in (False, 0, "", []))
 
 
 def _asset(value: Any) -> Any:
@@ -86,7 +86,10 @@ def differences(
             continue
         if key == "region" and old.get(key) is None:
             continue
-        for change in changes(key, old.get(key), new.get(key)):
+        before, after = old.get(key), new.get(key)
+        if key in ("tags", "tagsAll"):
+            before, after = before or None, after or None
+        for change in changes(key, before, after):
             found[change[0]] = change
     return found
 

@@ -42,6 +42,7 @@ class Context:
         self.thing: Any = None
         self.creating = state is None
         self.tagged = False
+        self.undoing = False
 
     # -- values --------------------------------------------------------------------------------------------
 
@@ -119,12 +120,16 @@ class Context:
         client = self.clients.get(service or self.row.service, self.region)
         return client.meta.service_model.operation_model(operation).input_shape
 
-    def convert(self, shape: Any, values: Values, rename: Rename | None = None) -> Any:
+    def convert(self, shape: Any, values: Any, rename: Rename | None = None) -> Any:
         """Pulumi's values as an API structure of ``shape``."""
         try:
             return to_api(shape, values, self.row.rename if rename is None else rename)
         except ShapeError as error:
             raise PluginError(f"{self.row.type} {self.name}: {error}") from error
+
+    def argument(self, members: Mapping[str, Any], name: str) -> str | None:
+        """The API's name of an input among ``members``, or ``None``."""
+        return match(members, name, self.row.rename)
 
     def _arguments(self, action: Call) -> dict[str, Any]:
         shape = self.shape(action.operation, action.service)
@@ -233,7 +238,10 @@ class Context:
         row = self.row
         if name in row.reads:
             path = row.reads[name]
-            return from_api(self.expression(path), like, row.rename, name) if path else like
+            if not path:
+                return like
+            told = self.search(path, self.thing) if isinstance(path, str) else path(self)
+            return from_api(told, like, row.rename, name)
         if not isinstance(self.thing, Mapping):
             return like
         member = match(self.thing, name, row.rename)
@@ -276,7 +284,7 @@ class Context:
         return outputs
 
     def _undo(self) -> None:
-        self.creating = False
+        self.creating, self.undoing = False, True
         try:
             self.delete()
         except PluginError as error:

@@ -157,7 +157,7 @@ class AwsProvider(rpc.Provider):
         old, new = plain_map(request.old_state), plain_map(request.new_inputs)
         found = differences(row, old, new, frozenset(request.ignore_changes))
         replacing = row.names(row.replace) | {"region"}
-        if row.name:
+        if row.name and row.name.replaces:
             replacing |= {row.name.property}
         detailed = {
             path: rpc.PropertyDiff(REPLACING[kind] if top(path) in replacing else kind, input_diff=False)

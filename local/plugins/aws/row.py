@@ -57,6 +57,8 @@ class Name:
     longest: int = 255
     lower: bool = False
     prefix: str = ""
+    replaces: bool = True
+    """Whether another name needs a new resource."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,8 @@ class Row:
     volatile: Mapping[str, str] = field(default_factory=dict)
     """Outputs that an update makes unknown, and by which inputs."""
     rename: Mapping[str, str] = field(default_factory=dict)
-    reads: Mapping[str, str] = field(default_factory=dict)
-    """Where to read an input back, as a JMESPath, if not by its name; ``""`` cannot be read."""
+    reads: Mapping[str, str | Callable[[Context], Any]] = field(default_factory=dict)
+    """Where to read an input back, if not by its name: a JMESPath or a function; ``""`` cannot be read."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """What pulumi-aws fills in for an input that is not given."""
     unset: Mapping[str, Any] = field(default_factory=dict)

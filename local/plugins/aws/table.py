@@ -7,12 +7,23 @@ from importlib import import_module
 from local.plugins.aws.row import Row
 
 SERVICES = (
+    "acm",
+    "autoscaling",
+    "backup",
+    "budgets",
     "cloudwatch",
     "ec2",
+    "efs",
     "iam",
     "kms",
+    "lb",
+    "rds",
+    "route53",
     "s3",
     "secretsmanager",
+    "sns",
+    "ssm",
+    "wafv2",
 )
 
 

@@ -27,7 +27,9 @@ def by_resource(
     add, remove, read = verbs
     return Tagging(
         Call(add, {resource: value, tags: "{tags}"}, inputs=""),
-        Call(remove, {resource: value, keys: "{stale_tags}"}, inputs=""),
+        Call(
+            remove, {resource: value, keys: "{stale_pairs}" if keys == "Tags" else "{stale_tags}"}, inputs=""
+        ),
         Call(read, {resource: value}, listed, inputs=""),
     )
 

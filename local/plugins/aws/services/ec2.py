@@ -448,7 +448,9 @@ def _group_rule(direction: str) -> Row:
     def create(context: Context) -> Any:
         tags = [{"Key": key, "Value": value} for key, value in context.tags.items()]
         context.tagged = True
-        extra: dict[str, Any] = {"TagSpecifications": [{"ResourceType": "security-group-rule", "Tags": tags}]} if tags else {}
+        extra: dict[str, Any] = (
+            {"TagSpecifications": [{"ResourceType": "security-group-rule", "Tags": tags}]} if tags else {}
+        )
         answer = context.call(
             f"AuthorizeSecurityGroup{verb}",
             GroupId=context.inputs["securityGroupId"],

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pulumi.provider.experimental import provider as rpc
 from pulumi.provider.experimental.property_value import PropertyValue
 
-from local.plugins.aws.provider import AwsProvider
+from local.plugins.aws.provider import AwsProvider, row_of
 from local.plugins.plain import plain, property_value
 
 T = TypeVar("T")
@@ -74,6 +74,8 @@ class Resource:
     ) -> None:
         self.engine, self.token, self.name = engine, token, name
         self.id, self.inputs, self.outputs = resource_id, inputs, outputs
+        self.row = row_of(token)
+        self.given: dict[str, Any] = {}
 
     @property
     def values(self) -> dict[str, Any]:

@@ -1,0 +1,54 @@
+"""Systems Manager: parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local.plugins.aws.context import Context
+from local.plugins.aws.row import Call, Name, Row
+from local.plugins.aws.services import _tagging as tagging
+
+PASSED = "name type description tier keyId allowedPattern dataType"
+
+
+def _put(context: Context) -> Any:
+    value = context.inputs.get("value")
+    if value is None:
+        value = context.inputs.get("insecureValue") or ""
+    arguments: dict[str, Any] = {"Name": "{name}", "Value": value}
+    if not context.creating or context.inputs.get("overwrite"):
+        arguments["Overwrite"] = True
+        context.tagged = False
+    context.run(Call("PutParameter", arguments, inputs=PASSED))
+    return {"Name": context.value("name")}
+
+
+PARAMETER = Row(
+    type="aws:ssm/parameter:Parameter",
+    service="ssm",
+    inputs=f"{PASSED} value insecureValue",
+    local="overwrite",
+    name=Name(longest=1011),
+    create=_put,
+    id="Name",
+    read=Call("GetParameter", {"Name": "{id}", "WithDecryption": True}, "Parameter", inputs=""),
+    update=_put,
+    delete=(Call("DeleteParameter", {"Name": "{id}"}, inputs=""),),
+    outputs={
+        "arn": "ARN",
+        "version": "Version",
+    },
+    computed="tier dataType keyId",
+    reads={"insecureValue": "", "keyId": "", "tier": "", "description": ""},
+    defaults={},
+    replace="name",
+    volatile={"version": "value insecureValue type description"},
+    tags=tagging.by_resource(
+        "ResourceId",
+        "{id}",
+        verbs=("AddTagsToResource", "RemoveTagsFromResource", "ListTagsForResource"),
+        listed="TagList",
+    ),
+)
+
+ROWS = (PARAMETER,)
