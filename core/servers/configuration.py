@@ -92,6 +92,8 @@ class ServerConfiguration:
     database_name: str
     """The working database."""
     test_database_name: str
+    test_database_in_browser: bool = False
+    """Whether browsers may open it (`/web/login?db=…`); no page without a login works then."""
     database_role: str = names.APPLICATION_ROLE
     database_secret_arn: str
     """**output** Secrets Manager ARN; the value is JSON with `password`, or the bare password."""
@@ -203,5 +205,16 @@ class ServerConfiguration:
 
     @property
     def database_filter(self) -> str:
-        """Odoo's `dbfilter`: exactly the working and the test database."""
-        return f"^(?:{re.escape(self.database_name)}|{re.escape(self.test_database_name)})$"
+        """Odoo's `dbfilter`: the working database, and the test database where `_databases` says so."""
+        return f"^(?:{'|'.join(re.escape(name) for name in self._databases)})$"
+
+    @property
+    def _databases(self) -> tuple[str, ...]:
+        """What this server serves.
+
+        RPC names its database with each call. A browser without a session names none: only where one
+        database passes the filter do customers' portal links, web pages and the live chat work.
+        """
+        if self.role == "app" or self.test_database_in_browser:
+            return self.database_name, self.test_database_name
+        return (self.database_name,)

@@ -101,7 +101,7 @@ def test_every_valid_configuration_gives_user_data_that_holds_together(server: S
     assert options["db_host"] == server.database_host
     found = re.compile(options["dbfilter"])
     assert found.match(server.database_name)
-    assert found.match(server.test_database_name)
+    assert bool(found.match(server.test_database_name)) == (server.role == "app")
     assert not found.match(server.database_name + "x")
     assert not found.match("x" + server.database_name)
     json.loads(files["/etc/openerp/amazon-cloudwatch-agent.json"])
