@@ -93,7 +93,9 @@ def region_of(stack: str) -> str:
     project = config.load_project(places.ROOT)
     path = config.stack_file(places.ROOT, stack)
     values = config.plain_values(path, project.name) if path.exists() else {}
-    fallback = next((str(key.value) for key in project.config if key.name == "aws:region" and key.value), None)
+    fallback = next(
+        (str(key.value) for key in project.config if key.name == "aws:region" and key.value), None
+    )
     region = values.get("aws:region", fallback)
     if not region:
         raise EngineError(f"{path.name}: aws:region is missing: say in which AWS region the stack is")
@@ -359,7 +361,9 @@ def output(
     stack: Stack = "local",
     name: Annotated[str | None, typer.Argument(help="One output; all of them without.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Print secret outputs in plain.")] = False,
+    show_secrets: Annotated[
+        bool, typer.Option("--show-secrets", help="Print secret outputs in plain.")
+    ] = False,
 ) -> None:
     """Print the stack's outputs, from its state."""
     with plain_errors():
@@ -371,7 +375,11 @@ def output(
             if name not in values:
                 raise EngineError(f"stack {stack} has no output {name}; it has: {', '.join(sorted(values))}")
             value = reveal(values[name]) if show_secrets else mask(values[name])
-            say(json.dumps(value, indent=2, ensure_ascii=False) if as_json or not isinstance(value, str) else value)
+            say(
+                json.dumps(value, indent=2, ensure_ascii=False)
+                if as_json or not isinstance(value, str)
+                else value
+            )
             return
         if as_json:
             shown = reveal(values) if show_secrets else mask(values)
@@ -393,7 +401,9 @@ def status() -> None:
 
         say(f"home      {places.home()}")
         emulated = running(places.home())
-        say(f"emulator  {emulated.endpoint_url} (pid {emulated.pid})" if emulated else "emulator  not running")
+        say(
+            f"emulator  {emulated.endpoint_url} (pid {emulated.pid})" if emulated else "emulator  not running"
+        )
         backend = Backend(places.state_directory(), config.load_project(places.ROOT).name)
         stacks = backend.stacks()
         if not stacks:

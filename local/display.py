@@ -53,7 +53,16 @@ _COUNTED: Final = (
     ("replace", "+-", "replace", "replaced"),
     ("delete", "-", "delete", "deleted"),
 )
-_COLOURS: Final = {"+": "32", "++": "32", "~": "33", "-": "31", "--": "31", "+-": "35", "error": "1;31", "dim": "2"}
+_COLOURS: Final = {
+    "+": "32",
+    "++": "32",
+    "~": "33",
+    "-": "31",
+    "--": "31",
+    "+-": "35",
+    "error": "1;31",
+    "dim": "2",
+}
 _BOLD: Final = "1"
 _LINES_OF_WORK: Final = 6
 """Running operations that are listed by name; more are counted."""
@@ -331,13 +340,11 @@ def output_lines(outputs: Mapping[str, Any], *, secrets: bool, paint: Paint) -> 
         value = shown[name]
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         if not secrets and len(text) > 160:
-            text = text[:157].split("\n")[0] + "…"
-        lines.append(f"    {paint(name.ljust(width), _BOLD)}  {text.splitlines()[0] + ' …' if _long(text, secrets) else text}")
+            text = text[:157] + "…"
+        if not secrets and "\n" in text:
+            text = text.splitlines()[0] + " …"
+        lines.append(f"    {paint(name.ljust(width), _BOLD)}  {text}")
     return lines
-
-
-def _long(text: str, secrets: bool) -> bool:
-    return not secrets and "\n" in text
 
 
 def error_lines(errors: Iterable[tuple[str, str]], *, paint: Paint) -> list[str]:

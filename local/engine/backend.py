@@ -1,7 +1,7 @@
 """An ordinary Pulumi file backend: `<root>/.pulumi/` with stacks, locks, history and backups.
 
-Layout: pkg/backend/diy (meta version 1, stacks by project). Every file is written beside its place and renamed into
-it, so that a process killed at any moment leaves the old file or the new one.
+Layout: pkg/backend/diy (meta version 1, stacks by project). Every file is written beside its place and
+renamed into it, so that a process killed at any moment leaves the old file or the new one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from local.engine import state
-from local.engine.crypto import Crypter
 from local.engine.errors import EngineError
 
 ORGANIZATION: Final = "organization"
@@ -82,7 +81,9 @@ class Backend:
         path = self.path(stack)
         compressed = [path.with_name(path.name + suffix) for suffix in (".gz", ".zst")]
         if any(other.exists() for other in compressed):
-            raise EngineError(f"the state of stack {stack} is compressed ({path}.gz or .zst): use the Pulumi CLI")
+            raise EngineError(
+                f"the state of stack {stack} is compressed ({path}.gz or .zst): use the Pulumi CLI"
+            )
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -123,7 +124,8 @@ class Backend:
 
     @contextmanager
     def lock(self, stack: str) -> Iterator[list[str]]:
-        """Hold the stack's lock, so that no second update runs. Yields notes on stale locks that were removed.
+        """Hold the stack's lock, so that no second update runs. Yields notes on stale locks that were
+        removed.
 
         Raises EngineError while another process that still lives holds it.
         """
@@ -197,7 +199,9 @@ def _started_after(pid: int, timestamp: str) -> bool:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         boot = next(
-            int(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime")
+            int(line.split()[1])
+            for line in Path("/proc/stat").read_text().splitlines()
+            if line.startswith("btime")
         )
         started = boot + int(fields[19]) / os.sysconf("SC_CLK_TCK")
         head, _, fraction = timestamp.replace("Z", "+00:00").partition(".")

@@ -1,4 +1,5 @@
-"""What the engine itself provides: references to other stacks, and the `pulumi` package's functions and stash.
+"""What the engine itself provides: references to other stacks, and the `pulumi` package's functions and
+stash.
 
 Rules: pkg/resource/deploy/builtins.go of Pulumi 3.
 """

@@ -1,7 +1,8 @@
 """The project (`Pulumi.yaml`) and a stack's configuration (`Pulumi.<stack>.yaml`), by the real CLI's rules.
 
-Rules: pkg/workspace/config.go and sdk/go/common/workspace/project.go of Pulumi 3. A stack's value comes before the
-project's `value` or `default`; a project key without either, of the project's own namespace, must be set.
+Rules: pkg/workspace/config.go and sdk/go/common/workspace/project.go of Pulumi 3. A stack's value comes
+before the project's `value` or `default`; a project key without either, of the project's own namespace, must
+be set.
 """
 
 from __future__ import annotations
@@ -139,8 +140,12 @@ def load_stack(project: Project, stack: str, decrypt: Callable[[str], str]) -> S
     """
     path = stack_file(project.directory, stack)
     if not path.exists():
-        known = sorted(item.name[len("Pulumi.") : -len(".yaml")] for item in project.directory.glob("Pulumi.*.yaml"))
-        raise EngineError(f"there is no stack {stack}: {path.name} does not exist; stacks here: {', '.join(known)}")
+        known = sorted(
+            item.name[len("Pulumi.") : -len(".yaml")] for item in project.directory.glob("Pulumi.*.yaml")
+        )
+        raise EngineError(
+            f"there is no stack {stack}: {path.name} does not exist; stacks here: {', '.join(known)}"
+        )
     data = _load_yaml(path)
     raw = data.get("config") or {}
     if not isinstance(raw, dict):
@@ -220,7 +225,9 @@ def _apply_project(project: Project, stack: str, config: StackConfig, structured
                 f"stack {stack}: {full} is secret and must be encrypted: pulumi config set --secret {full}"
             )
         if key.type and not _fits(key.type, key.items, structured[full]):
-            raise EngineError(f"Pulumi.{stack}.yaml: {full} must be of type {_type_name(key.type, key.items)}")
+            raise EngineError(
+                f"Pulumi.{stack}.yaml: {full} must be of type {_type_name(key.type, key.items)}"
+            )
     if missing:
         noun = "value" if len(missing) == 1 else "values"
         raise EngineError(f"Pulumi.{stack}.yaml: missing configuration {noun}: {', '.join(missing)}")

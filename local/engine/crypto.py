@@ -1,8 +1,8 @@
 """Pulumi's passphrase secrets manager: AES-256-GCM under a key from PBKDF2.
 
 Formats and numbers: pkg/secrets/passphrase/manager.go and sdk/go/common/resource/config/crypt.go of Pulumi 3.
-A salt (`encryptionsalt` of a stack's config, `secrets_providers.state.salt` of its state) is
-`v1:<base64 of 8 bytes>:<ciphertext of the word pulumi>`; a ciphertext is `v1:<base64 nonce>:<base64 ct and tag>`.
+A salt (`encryptionsalt` of a stack's config, `secrets_providers.state.salt` of its state) is `v1:<base64 of 8
+bytes>:<ciphertext of the word pulumi>`; a ciphertext is `v1:<base64 nonce>:<base64 ct and tag>`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ _PROOF: Final = "pulumi"
 class Crypter:
     """Encrypts and decrypts texts under one passphrase and salt.
 
-    The key (about 0.4 s of computing) is derived on a thread of its own from the first moment, and never stored.
-    What was once encrypted or decrypted keeps its ciphertext, so an unchanged secret leaves the state unchanged.
+    The key (about 0.4 s of computing) is derived on a thread of its own from the first moment, and never
+    stored. What was once encrypted or decrypted keeps its ciphertext, so an unchanged secret leaves the state
+    unchanged.
     """
 
     def __init__(self, passphrase: str, state: str | None = None) -> None:
-        """A crypter for the salt `state`, or for a fresh one. Raises EngineError where `state` is malformed."""
+        """A crypter for the salt `state`, or for a fresh one. Raises EngineError where `state` is
+        malformed."""
         if state is None:
             salt = secrets.token_bytes(SALT_BYTES)
         else:
@@ -72,8 +74,8 @@ class Crypter:
                 proven = False
             if not proven:
                 raise EngineError(
-                    "incorrect passphrase: it does not fit the encryption salt of this stack; restore the file "
-                    "`passphrase` that belongs to this state, or set PULUMI_CONFIG_PASSPHRASE_FILE"
+                    "incorrect passphrase: it does not fit the encryption salt of this stack; restore "
+                    "the file `passphrase` of this state, or set PULUMI_CONFIG_PASSPHRASE_FILE"
                 )
         self._verified = True
         return cipher
@@ -97,7 +99,9 @@ class Crypter:
         try:
             plaintext = _open(self._cipher(), ciphertext)
         except (InvalidTag, ValueError):
-            raise EngineError("a secret cannot be decrypted: it was not encrypted with this stack's key") from None
+            raise EngineError(
+                "a secret cannot be decrypted: it was not encrypted with this stack's key"
+            ) from None
         self._ciphertexts.setdefault(plaintext, ciphertext)
         return plaintext
 
@@ -119,8 +123,8 @@ def _open(cipher: AESGCM, ciphertext: str) -> str:
 
 
 def passphrase(home: Path) -> str:
-    """The passphrase for state in `home`: PULUMI_CONFIG_PASSPHRASE, the file that PULUMI_CONFIG_PASSPHRASE_FILE
-    names, or `<home>/passphrase`, which is made (mode 0600) at first use."""
+    """The passphrase for state in `home`: PULUMI_CONFIG_PASSPHRASE, the file that
+    PULUMI_CONFIG_PASSPHRASE_FILE names, or `<home>/passphrase`, which is made (mode 0600) at first use."""
     given = os.environ.get("PULUMI_CONFIG_PASSPHRASE")
     if given is not None:
         return given

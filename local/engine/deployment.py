@@ -1,7 +1,8 @@
 """Carries out what the planner decides: calls the plugins, keeps the state, tells the display.
 
-Registrations run side by side; planning is one at a time. When a step fails, what is under way is finished and
-recorded, nothing new is begun, and the program's open requests are refused (pkg/resource/deploy/step_executor.go).
+Registrations run side by side; planning is one at a time. When a step fails, what is under way is finished
+and recorded, nothing new is begun, and the program's open requests are refused
+(pkg/resource/deploy/step_executor.go).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from local.engine.steps import Goal, Op, Step
 from local.engine.values import UNKNOWN_TEXT, Properties, Secret, equal
 
 
-class Stopped(EngineError):
+class Stopped(EngineError):  # noqa: N818  it is no error, it follows one
     """The run has failed; nothing new is begun."""
 
 
@@ -310,8 +311,7 @@ class Deployment:
         self._events.finished(step)
 
     async def _same(self, step: Step) -> None:
-        old, new = step.old, step.new
-        assert old is not None and new is not None
+        old, new = step.before, step.after
         new.id = old.id
         new.outputs = dict(old.outputs)
         if urns.is_provider_type(new.type):
@@ -323,8 +323,7 @@ class Deployment:
             self._journal.save()
 
     async def _create(self, step: Step) -> None:
-        new, old = step.new, step.old
-        assert new is not None
+        new, old = step.after, step.old
         self._journal.begin(new, "creating")
         try:
             if urns.is_provider_type(new.type):
@@ -355,8 +354,7 @@ class Deployment:
         self._journal.save()
 
     async def _update(self, step: Step) -> None:
-        old, new = step.old, step.new
-        assert old is not None and new is not None
+        old, new = step.before, step.after
         new.id, new.created, new.modified = old.id, old.created, old.modified
         self._journal.begin(new, "updating")
         try:
@@ -382,18 +380,16 @@ class Deployment:
         """A replacement is a creation and a deletion; this step only says that they belong together."""
 
     async def _delete(self, step: Step) -> None:
-        old = step.old
-        assert old is not None
+        old = step.before
         if self.preview:
             return
         self._journal.begin(old, "deleting")
         try:
             by_another = old.deleted_with and self._planner.deletes(old.deleted_with)
-            provided = old.custom and not urns.is_provider_type(old.type)
-            if provided and not old.external and not old.retain_on_delete and not by_another:
-                if urns.package_of(old.type) != "pulumi":
-                    timeout = old.custom_timeouts.get("delete", 0.0)
-                    await self._registry.get(old.provider).delete(old, timeout)
+            ours = not old.custom or urns.is_provider_type(old.type) or urns.package_of(old.type) == "pulumi"
+            if not (ours or old.external or old.retain_on_delete or by_another):
+                timeout = old.custom_timeouts.get("delete", 0.0)
+                await self._registry.get(old.provider).delete(old, timeout)
         finally:
             self._journal.end(old)
             self._journal.save()
@@ -405,8 +401,7 @@ class Deployment:
         self._journal.save()
 
     async def _read(self, step: Step) -> None:
-        old, new = step.old, step.new
-        assert new is not None
+        old, new = step.old, step.after
         if new.id == UNKNOWN_TEXT:
             new.outputs = {}
         elif urns.package_of(new.type) == "pulumi":
@@ -431,14 +426,14 @@ class Deployment:
         self._journal.save()
 
     async def _forget(self, step: Step) -> None:
-        assert step.old is not None
-        self._journal.remove(step.old)
+        self._journal.remove(step.before)
         self._journal.save()
 
     # The end of a run
 
     async def delete_rest(self) -> None:
-        """Delete what the state holds and the program did not register. Raises StepError when a deletion fails."""
+        """Delete what the state holds and the program did not register. Raises StepError when a deletion
+        fails."""
         async with self._planning:
             groups = await self._planner.deletions()
         for group in groups:

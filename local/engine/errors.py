@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 class EngineError(Exception):
-    """Something that a person can put right; the message says what is wrong, where, and what would be right."""
+    """Something that a person can put right; the message says what is wrong, where, and what would be
+    right."""
 
 
 class StepError(EngineError):

@@ -18,8 +18,8 @@ class Graph:
         self._needs: dict[Resource, set[Resource]] = {}
         self._latest: dict[str, Resource] = {}
         for resource in resources:
-            # A URN can occur twice: a replaced resource whose deletion is pending has the same as its successor.
-            # What refers to it by name means the one that is not marked for deletion.
+            # A URN can occur twice: a replaced resource that is still to be deleted has that of its
+            # successor. What refers to it by name means the one that is not marked for deletion.
             self._needs[resource] = self._find(resource.references())
             if not (resource.delete and resource.urn in self._latest):
                 self._latest[resource.urn] = resource
@@ -32,7 +32,8 @@ class Graph:
         return self._needs.get(resource, set())
 
     def depending_on(self, root: Resource, ignored: Collection[str] = ()) -> list[Resource]:
-        """All that depends on `root` by its data, directly or not, in dependency order; a child alone does not.
+        """All that depends on `root` by its data, directly or not, in dependency order; a child alone does
+        not.
 
         Resources with a URN in `ignored` are passed over.
         """

@@ -1,15 +1,17 @@
-"""Runs a Pulumi program under its SDK in a process of its own; started by path, it imports nothing of this project.
+"""Runs a Pulumi program under its SDK in a process of its own; started by path, it imports nothing of this
+project.
 
-It reads one line of JSON from standard input (`Run` in program.py says what), so that the process can start, and
-import the SDK, while the engine is still reading the state. Exit status: 0, or 1 when the program failed; what
-failed has then been logged to the engine.
+It reads one line of JSON from standard input (`Run` in program.py says what), so that the process can start,
+and import the SDK, while the engine is still reading the state. Exit status: 0, or 1 when the program failed;
+what failed has then been logged to the engine.
 """
 
 from __future__ import annotations
 
 import gc
 
-# Importing pulumi_aws allocates a great many objects that live for ever: collecting garbage meanwhile costs 0.3 s.
+# Importing pulumi_aws makes a great many objects that live for ever: collecting garbage meanwhile costs
+# 0.3 s.
 gc.disable()
 
 import asyncio  # noqa: E402
@@ -20,6 +22,7 @@ import runpy  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
 from concurrent.futures import ThreadPoolExecutor  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import pulumi  # noqa: E402
@@ -46,7 +49,7 @@ def main() -> int:
             root_directory=run["root"],
         )
     )
-    # Debug messages, some ten a resource and a request each, would be dropped by the engine: they are not sent.
+    # Debug messages, some ten a resource and a request each, would be dropped by the engine: not sent.
     pulumi.log.debug = lambda *arguments, **options: None
     sys.argv = [run["program"]]
     # Futures that nobody awaits are how a failed run ends; asyncio need not report each.
@@ -98,7 +101,7 @@ def _program_traceback(error: BaseException, program: str) -> str:
     own = os.path.realpath(program)
     for index, frame in enumerate(frames):
         path = os.path.realpath(frame.filename)
-        if not frame.filename.startswith("<") and own in (path, os.path.dirname(path)):
+        if not frame.filename.startswith("<") and own in (path, str(Path(path).parent)):
             frames = traceback.StackSummary.from_list(frames[index:])
             break
     lines = traceback.format_exception_only(error)

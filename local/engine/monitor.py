@@ -1,7 +1,8 @@
 """Answers the SDK: Pulumi's services ResourceMonitor and Engine by gRPC.
 
 Rules: pkg/resource/deploy/source_eval.go of Pulumi 3. What this engine does not do (transforms, hooks, remote
-components, imports) it does not announce, so that the SDK itself says so, or it refuses with one clear message.
+components, imports) it does not announce, so that the SDK itself says so, or it refuses with one clear
+message.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def _answers(handler: Handler) -> Handler:
 class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     """Pulumi's ResourceMonitor for one run."""
 
-    def __init__(self, deployment: Deployment, *, project: str, stack: str, config: StackConfig, root: Path) -> None:
+    def __init__(
+        self, deployment: Deployment, *, project: str, stack: str, config: StackConfig, root: Path
+    ) -> None:
         self.deployment = deployment
         self._project = project
         self._stack = stack
@@ -122,7 +125,9 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         if request.remote:
             raise StepError(request.parent, f"{where}: the offline engine does not run remote components")
         if request.importId:
-            raise StepError(request.parent, f"{where}: the offline engine does not import: use the Pulumi CLI")
+            raise StepError(
+                request.parent, f"{where}: the offline engine does not import: use the Pulumi CLI"
+            )
         if request.transforms or any(names for _, names in request.hooks.ListFields()):
             raise StepError(request.parent, f"{where}: the offline engine runs no transforms and no hooks")
         parent = self.deployment.goal_of(request.parent)
@@ -355,5 +360,3 @@ async def serve(monitor: Monitor, engine: Engine) -> tuple[grpc.aio.Server, str]
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     return server, f"127.0.0.1:{port}"
-
-

@@ -1,4 +1,5 @@
-"""Property paths, as `ignore_changes` and `replace_on_changes` take them: `a.b[0].c`, `a["b.c"]`, `a[*]`, `*`.
+"""Property paths, as `ignore_changes` and `replace_on_changes` take them: `a.b[0].c`, `a["b.c"]`, `a[*]`,
+`*`.
 
 Rules: sdk/go/common/resource/property_path.go of Pulumi 3.
 """
@@ -26,7 +27,7 @@ def parse(text: str) -> Path:
     while position < len(text):
         match = _PART.match(text, position)
         if match is None:
-            raise EngineError(f"{text!r} is not a property path, such as a.b[0] or a[\"b\"]")
+            raise EngineError(f'{text!r} is not a property path, such as a.b[0] or a["b"]')
         name, index, every, quoted = match.groups()
         if index is not None:
             parts.append(int(index))
@@ -80,7 +81,12 @@ def _reset(new: Value, old: Value, path: Path) -> Value:
         else:
             result.pop(head, None)
         return result
-    if isinstance(new, list) and isinstance(old, list) and isinstance(head, int) and head < min(len(new), len(old)):
+    if (
+        isinstance(new, list)
+        and isinstance(old, list)
+        and isinstance(head, int)
+        and head < min(len(new), len(old))
+    ):
         items = list(new)
         items[head] = _reset(new[head], old[head], rest) if rest else old[head]
         return items

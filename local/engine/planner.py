@@ -1,7 +1,8 @@
 """Decides what to do about each resource that the program registers: Pulumi's step generator.
 
-Rules: pkg/resource/deploy/step_generator.go of Pulumi 3, in its order: aliases, check, recreation, external, diff
-(with `replace_on_changes`), replacement in either order, update, same, create; and the deletions at the end.
+Rules: pkg/resource/deploy/step_generator.go of Pulumi 3, in its order: aliases, check, recreation, external,
+diff (with `replace_on_changes`), replacement in either order, update, same, create; and the deletions at the
+end.
 """
 
 from __future__ import annotations
@@ -242,7 +243,9 @@ class Planner:
         before, after = self._olds.get(old_urn), self._providers.get(new_urn)
         if before is None or after is None:
             return True
-        diff = await self._registry.get(new.provider).diff_config(new_urn, before.id, before.outputs, after.inputs)
+        diff = await self._registry.get(new.provider).diff_config(
+            new_urn, before.id, before.outputs, after.inputs
+        )
         return diff.replace()
 
     # Replacement
@@ -343,7 +346,9 @@ class Planner:
             return None
         if not urns.is_provider_type(resource.type):
             await self.ensure_provider(resource.provider)
-        diff = await self._ask_diff(resource, resource.urn, resource.provider, inputs, resource.ignore_changes)
+        diff = await self._ask_diff(
+            resource, resource.urn, resource.provider, inputs, resource.ignore_changes
+        )
         diff = replace_on_changes(diff, resource.replace_on_changes)
         return diff.replace_keys if diff.replace() else None
 
@@ -378,7 +383,8 @@ class Planner:
     # Deletion
 
     async def deletions(self) -> list[list[Step]]:
-        """What the state holds and the program no longer registers: groups of steps, each to finish before the next.
+        """What the state holds and the program no longer registers: groups of steps, each to finish before
+        the next.
 
         Raises StepError for what is protected, before anything is deleted.
         """

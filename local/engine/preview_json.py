@@ -1,4 +1,5 @@
-"""A preview as `pulumi preview --json` writes it (pkg/display/json.go, pkg/backend/display/json.go of Pulumi 3)."""
+"""A preview as `pulumi preview --json` writes it (pkg/display/json.go, pkg/backend/display/json.go of
+Pulumi 3)."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -51,21 +52,13 @@ class Program:
 
     def start(self, run: Run) -> None:
         """Let the program run."""
-        stdin = self._process.stdin
-        assert stdin is not None
-        try:
-            stdin.write(json.dumps(asdict(run)) + "\n")
-            stdin.flush()
-        except BrokenPipeError:
-            pass
+        with suppress(BrokenPipeError):
+            print(json.dumps(asdict(run)), file=self._process.stdin, flush=True)
 
     async def wait(self, line: Callable[[str], None]) -> int:
         """Wait for the end; `line` gets each line that the program prints. Returns the exit status."""
-        assert self._process.stdout is not None and self._process.stderr is not None
-        await asyncio.gather(
-            asyncio.to_thread(_read, self._process.stdout, line),
-            asyncio.to_thread(_read, self._process.stderr, line),
-        )
+        streams = [self._process.stdout, self._process.stderr]
+        await asyncio.gather(*(asyncio.to_thread(_read, stream, line) for stream in streams if stream))
         return await asyncio.to_thread(self._process.wait)
 
     def end(self) -> None:
@@ -75,10 +68,8 @@ class Program:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
-                try:
+                with suppress(BrokenPipeError):
                     stream.close()
-                except BrokenPipeError:
-                    pass
 
 
 def _read(stream: IO[str], line: Callable[[str], None]) -> None:

@@ -1,8 +1,9 @@
 """Providers: plugins in this process, their configuration, and the resources that stand for them.
 
-A plugin is a `pulumi.provider.experimental.Provider`; the requests it gets are those that the SDK's own gRPC server
-would give it (which passes a resource's old outputs as `old_state`, `olds` and `properties`). Rules for provider
-resources: pkg/resource/deploy/providers/registry.go and sdk/go/common/resource/plugin/provider_plugin.go.
+A plugin is a `pulumi.provider.experimental.Provider`; the requests it gets are those that the SDK's own gRPC
+server would give it (which passes a resource's old outputs as `old_state`, `olds` and `properties`). Rules
+for provider resources: pkg/resource/deploy/providers/registry.go and
+sdk/go/common/resource/plugin/provider_plugin.go.
 """
 
 from __future__ import annotations
@@ -113,7 +114,9 @@ def from_property(value: PropertyValue) -> Value:
         if inner.resource_id is not None:
             result["id"] = from_property(inner.resource_id)
     else:
-        raise EngineError(f"a plugin returned a {type(inner).__name__}, which the offline engine does not support")
+        raise EngineError(
+            f"a plugin returned a {type(inner).__name__}, which the offline engine does not support"
+        )
     return Secret(result) if value.is_secret else result
 
 
@@ -143,7 +146,8 @@ class Diff:
     replace_keys: list[str] = field(default_factory=list)
     changed_keys: list[str] = field(default_factory=list)
     detailed: dict[str, tuple[str, bool]] = field(default_factory=dict)
-    """Property path → (kind: add, delete or update, with `-replace` where it forces replacement; input diff)."""
+    """Property path → (kind: add, delete or update, with `-replace` where it forces replacement; input
+    diff)."""
     delete_before_replace: bool = False
     warning: str = ""
 
@@ -231,7 +235,8 @@ class Plugin:
         return result
 
     async def configure(self, package: str, inputs: Properties) -> None:
-        """Give the plugin its configuration; where that is not known yet, the plugin is not asked anything."""
+        """Give the plugin its configuration; where that is not known yet, the plugin is not asked
+        anything."""
         if has_unknown(inputs):
             self.known = False
             return
@@ -241,7 +246,9 @@ class Plugin:
             for key, value in reveal(inputs).items()
             if key != "version"
         }
-        response = await self._provider.configure(ConfigureRequest(variables, to_properties(inputs), True, True))
+        response = await self._provider.configure(
+            ConfigureRequest(variables, to_properties(inputs), True, True)
+        )
         self._secrets = response.accept_secrets
         self._previews = response.supports_preview
 
@@ -258,7 +265,8 @@ class Plugin:
         if not self.known:
             return Diff(
                 changes=Changes.SOME,
-                warning="its provider's configuration is not known during preview, so this may not be what happens",
+                warning="its provider's configuration is not known during preview: "
+                "this may not be what happens",
             )
         request = DiffRequest(old.urn, old.id, self._out(old.outputs), self._out(news), ignore_changes)
         result = _diff(await self._provider.diff(request))
@@ -268,7 +276,9 @@ class Plugin:
             result.changes = Changes.SOME if result.detailed else Changes.NONE
         return result
 
-    async def create(self, urn: str, inputs: Properties, timeout: float, preview: bool) -> tuple[str, Properties]:
+    async def create(
+        self, urn: str, inputs: Properties, timeout: float, preview: bool
+    ) -> tuple[str, Properties]:
         """The id and the outputs of a new resource (in a preview the id is empty)."""
         if preview and not self.known:
             return "", {}
@@ -327,7 +337,8 @@ class Registry:
         return Plugin(self._loader(urns.package_of(urns.type_of(urn))))
 
     def get(self, reference: str) -> Plugin:
-        """The plugin behind a provider reference. Raises EngineError where the reference is not registered."""
+        """The plugin behind a provider reference. Raises EngineError where the reference is not
+        registered."""
         plugin = self._configured.get(reference)
         if plugin is None:
             raise EngineError(f"unknown provider {reference}")

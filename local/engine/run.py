@@ -105,7 +105,9 @@ class _Session:
         parts = name.split("/")
         project = parts[1] if len(parts) == 3 else self.project.name
         if len(parts) > 3 or (len(parts) > 1 and parts[0] != ORGANIZATION):
-            raise EngineError(f"{name!r} names no stack of a file backend: expected organization/<project>/<stack>")
+            raise EngineError(
+                f"{name!r} names no stack of a file backend: expected organization/<project>/<stack>"
+            )
         own = project == self.project.name and parts[-1] == self.target.stack
         backend = Backend(self.target.state, project)
         if not backend.exists(parts[-1]):
@@ -142,8 +144,8 @@ def pending_message(snapshot: Snapshot) -> str:
     noun = "operation" if len(snapshot.pending) == 1 else "operations"
     return (
         f"the last run was interrupted with {len(snapshot.pending)} pending {noun}:\n{listed}\n"
-        "A resource interrupted while creating may exist without being in the state. It is created again now; "
-        "if that is refused because it exists, delete the one that is left over and run again."
+        "A resource interrupted while creating may exist without being in the state. It is created "
+        "again now; if that is refused because it exists, delete the one that is left over and run again."
     )
 
 
@@ -168,9 +170,10 @@ def update(
 ) -> Result:
     """Run the program and bring about (or, in a preview, show) what it registers.
 
-    `loader` makes plugins, `events` watches (deployment.Events). `before` runs on a thread while the program starts;
-    no plugin is configured until it returns variables for this process's environment (an emulator's endpoint). `program` is a child
-    started earlier, to save its import time. Raises EngineError for what stops the run before it begins.
+    `loader` makes plugins, `events` watches (deployment.Events). `before` runs on a thread while the program
+    starts; no plugin is configured until it returns variables for this process's environment (an emulator's
+    endpoint). `program` is a child started earlier, to save its import time. Raises EngineError for what
+    stops the run before it begins.
     """
     program = program or Program(environment)
     try:
@@ -189,7 +192,8 @@ def update(
 
 
 def _once(before: Callable[[], dict[str, str]] | None) -> Callable[[], Awaitable[None]] | None:
-    """Run `before` on a thread from now on, and wait for it wherever it is needed; its result is environment."""
+    """Run `before` on a thread from now on, and wait for it wherever it is needed; its result is
+    environment."""
     if before is None:
         return None
     task = asyncio.ensure_future(asyncio.to_thread(before))
@@ -239,7 +243,9 @@ async def _update(
         preview=preview,
         events=watch,
     )
-    monitor = Monitor(deployment, project=project.name, stack=target.stack, config=config, root=project.directory)
+    monitor = Monitor(
+        deployment, project=project.name, stack=target.stack, config=config, root=project.directory
+    )
     server, address = await serve(monitor, Engine(watch.log))
     interrupted = _on_interrupt(deployment.stop)
     try:
@@ -292,7 +298,9 @@ async def _update(
         outputs=root.outputs if root else {},
         seconds=time.monotonic() - began,
         errors=_errors(watch, deployment, status),
-        config={key: "[secret]" if key in config.secret_keys else text for key, text in config.values.items()},
+        config={
+            key: "[secret]" if key in config.secret_keys else text for key, text in config.values.items()
+        },
     )
     if not preview:
         _remember(session, "update", result)
@@ -375,7 +383,9 @@ def destroy(
     """Delete every resource of a stack, in reverse order of dependency; the stack itself stays, empty."""
     session = _Session(target)
     if not session.backend.exists(target.stack):
-        raise EngineError(f"stack {target.stack} was never brought up on this machine: there is nothing to destroy")
+        raise EngineError(
+            f"stack {target.stack} was never brought up on this machine: there is nothing to destroy"
+        )
     with ExitStack() as stack:
         if not preview:
             for note in stack.enter_context(session.backend.lock(target.stack)):

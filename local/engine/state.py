@@ -1,6 +1,8 @@
-"""The state of a stack: resources, pending operations, and Pulumi's checkpoint form of them (deployment version 3).
+"""The state of a stack: resources, pending operations, and Pulumi's checkpoint form of them (deployment
+version 3).
 
-Form and rules: sdk/go/common/apitype/core.go, pkg/resource/stack/deployment.go and pkg/backend/snapshot.go of Pulumi 3.
+Form and rules: sdk/go/common/apitype/core.go, pkg/resource/stack/deployment.go and pkg/backend/snapshot.go of
+Pulumi 3.
 """
 
 from __future__ import annotations
@@ -224,7 +226,9 @@ def parse_checkpoint(text: str, where: str) -> dict[str, Any]:
         data = json.loads(text)
         version, checkpoint = data["version"], data["checkpoint"]
     except (ValueError, KeyError, TypeError):
-        raise EngineError(f"{where} is not a Pulumi checkpoint; a copy of the one before is {where}.bak") from None
+        raise EngineError(
+            f"{where} is not a Pulumi checkpoint; a copy of the one before is {where}.bak"
+        ) from None
     unknown = sorted(set(data.get("features") or []) - SUPPORTED_FEATURES)
     if version not in (3, 4) or unknown:
         detail = f"uses the features {', '.join(unknown)}" if unknown else f"has version {version}"
@@ -234,7 +238,8 @@ def parse_checkpoint(text: str, where: str) -> dict[str, Any]:
 
 
 def salt_of(deployment: Mapping[str, Any], where: str) -> str | None:
-    """The passphrase salt that a deployment names, or None. Raises EngineError for another secrets provider."""
+    """The passphrase salt that a deployment names, or None. Raises EngineError for another secrets
+    provider."""
     provider = deployment.get("secrets_providers") or {}
     kind = provider.get("type")
     if kind in (None, ""):
@@ -254,8 +259,8 @@ def snapshot_from_json(deployment: Mapping[str, Any], crypter: Crypter | None, w
     for data in deployment.get("resources") or []:
         if data.get("viewOf") or data.get("taint") or data.get("resourceHooks"):
             raise EngineError(
-                f"{where}: {data['urn']} uses views, taint or hooks, which the offline engine does not support: "
-                "use the Pulumi CLI"
+                f"{where}: {data['urn']} uses views, taint or hooks, which the offline engine does not "
+                "support: use the Pulumi CLI"
             )
         snapshot.resources.append(resource_from_json(data, crypter))
     for data in deployment.get("pending_operations") or []:
@@ -265,7 +270,8 @@ def snapshot_from_json(deployment: Mapping[str, Any], crypter: Crypter | None, w
 
 
 def verify(resources: Iterable[Resource], where: str) -> None:
-    """Raise EngineError unless every resource comes after what it needs, as the real CLI demands of a state."""
+    """Raise EngineError unless every resource comes after what it needs, as the real CLI demands of a
+    state."""
     seen: set[str] = set()
     for resource in resources:
         missing = next((urn for urn in resource.references() if urn not in seen), None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from local.engine.state import Resource
 from local.engine.values import Properties, Value
@@ -90,10 +89,21 @@ class Step:
     @property
     def resource(self) -> Resource:
         """The resource as it will be, or as it was where nothing will be."""
-        resource = self.new or self.old
-        if resource is None:
-            raise ValueError(f"a step without a resource: {self.urn}")
-        return resource
+        return self.new or self.before
+
+    @property
+    def before(self) -> Resource:
+        """The resource as it was; only for steps that have one."""
+        if self.old is None:
+            raise ValueError(f"the step {self.op} of {self.urn} has no old state")
+        return self.old
+
+    @property
+    def after(self) -> Resource:
+        """The resource as it will be; only for steps that have one."""
+        if self.new is None:
+            raise ValueError(f"the step {self.op} of {self.urn} has no new state")
+        return self.new
 
     @property
     def logical(self) -> bool:
@@ -113,6 +123,3 @@ def summary(steps: list[Step]) -> dict[str, int]:
 def step_changes(counts: dict[str, int]) -> int:
     """How many of the counted steps change anything."""
     return sum(count for op, count in counts.items() if op not in (Op.SAME, Op.READ))
-
-
-Metadata = dict[str, Any]

@@ -9,7 +9,8 @@ PROVIDER_PREFIX: Final = "pulumi:providers:"
 
 
 def make(stack: str, project: str, parent: str, type_: str, name: str) -> str:
-    """The URN of a resource under `parent` (a URN, or "" for none); the root stack is not part of a type chain."""
+    """The URN of a resource under `parent` (a URN, or "" for none); the root stack is not part of a type
+    chain."""
     chain = type_
     if parent:
         parents = type_chain(parent)

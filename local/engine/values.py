@@ -1,8 +1,9 @@
 """Property values: one plain form, and the ways in and out of it.
 
-Inside the engine a value is `None`, `bool`, `int`, `float`, `str`, a list or a dict of these, a `Secret` around one,
-or `UNKNOWN`. Assets and resource references stay dicts that carry Pulumi's signature key. The other forms are the
-SDK's protobuf structs, a plugin's `PropertyValue`, and the JSON of a checkpoint (with an encrypter for secrets).
+Inside the engine a value is `None`, `bool`, `int`, `float`, `str`, a list or a dict of these, a `Secret`
+around one, or `UNKNOWN`. Assets and resource references stay dicts that carry Pulumi's signature key. The
+other forms are the SDK's protobuf structs, a plugin's `PropertyValue`, and the JSON of a checkpoint (with an
+encrypter for secrets).
 
 Signatures: sdk/go/common/resource/properties.go and sdk/go/common/resource/plugin/rpc.go of Pulumi 3.
 """
@@ -131,7 +132,8 @@ def has_secret(value: Value) -> bool:
 
 
 def annotate_secrets(outputs: Properties, inputs: Properties) -> Properties:
-    """Outputs with the secret marks that `inputs` carry under the same keys (for plugins that accept no secrets)."""
+    """Outputs with the secret marks that `inputs` carry under the same keys (for plugins that accept no
+    secrets)."""
     result = dict(outputs)
     for key, given in inputs.items():
         if key not in result:

@@ -1,8 +1,8 @@
 """A provider of things: each is a JSON file in the directory TINY_CLOUD, so that a test can look what exists.
 
-Inputs of `tiny:index:Thing`: `value` (updated in place), `kind` (replaces, new before old), `fixed` (replaces, old
-before new), `fails` (`create`, `update` or `delete`: that operation fails), `slow` (seconds a creation takes),
-`refused` (check refuses it). Outputs: the inputs, and `serial`, which only the cloud knows.
+Inputs of `tiny:index:Thing`: `value` (updated in place), `kind` (replaces, new before old), `fixed`
+(replaces, old before new), `fails` (`create`, `update` or `delete`: that operation fails), `slow` (seconds a
+creation takes), `refused` (check refuses it). Outputs: the inputs, and `serial`, which only the cloud knows.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import secrets
 import time
 from pathlib import Path
 
-from local.plugins.plain import UNKNOWN, plain_map, property_map
 from pulumi.provider.experimental import provider as rpc
+
+from local.plugins.plain import UNKNOWN, plain_map, property_map
 
 REPLACING = ("kind", "fixed")
 

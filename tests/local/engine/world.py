@@ -14,7 +14,7 @@ from local.engine.run import Result, Target
 from local.engine.steps import Op, Step
 from tests.local.engine import tiny
 
-HEAD = '''
+HEAD = """
 import pulumi
 from pulumi import ResourceOptions as Options, Output
 
@@ -33,7 +33,7 @@ class Tiny(pulumi.ProviderResource):
 class Group(pulumi.ComponentResource):
     def __init__(self, name, opts=None):
         super().__init__("things:index:Group", name, None, opts)
-'''
+"""
 
 
 class Watch(Quiet):
@@ -104,9 +104,7 @@ class World:
     def things(self) -> dict[str, dict[str, Any]]:
         """What exists in the cloud."""
         return {
-            path.name: json.loads(path.read_text())
-            for path in self.cloud.iterdir()
-            if path.name != "deleted"
+            path.name: json.loads(path.read_text()) for path in self.cloud.iterdir() if path.name != "deleted"
         }
 
     @property
