@@ -374,17 +374,16 @@ def _cut(text: str) -> str:
 
 
 def _diagnostics(preview: Mapping[str, object]) -> tuple[list[str], list[str]]:
-    errors, warnings = [], []
+    """Return errors and warnings. What the program wrote to stderr is the reason where there are errors."""
+    errors: list[str] = []
+    warnings: list[str] = []
+    written: list[str] = []
+    kinds = {"error": errors, "warning": warnings, "info#err": written}
     for entry in map(_mapping, _sequence(preview.get("diagnostics"))):
-        message = show(str(entry.get("message", "")).strip())
-        text = _unquoted(message)
+        text = _unquoted(show(str(entry.get("message", "")).strip()))
         name = str(entry.get("urn", "")).rsplit("::", 1)[-1]
-        said = f"{name}: {text}" if name else text
-        if "error" in str(entry.get("severity", "")):
-            errors.append(said)
-        elif entry.get("severity") == "warning":
-            warnings.append(said)
-    return errors, warnings
+        kinds.get(str(entry.get("severity")), []).append(f"{name}: {text}" if name else text)
+    return ([*written, *errors], warnings) if errors else ([], [*warnings, *written])
 
 
 def _unquoted(shown: str) -> str:

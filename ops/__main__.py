@@ -18,7 +18,7 @@ from rich.markup import escape
 from core import outputs as names
 from core.client_configuration import ClientConfigurationError
 from core.preview_report import render
-from ops.stack_outputs import OutputsError, of_stack, read_json
+from ops.stack_outputs import OutputsError, of_stack, read_preview
 
 app = typer.Typer(
     name="ops",
@@ -182,6 +182,10 @@ def preview_report(
     source: Annotated[
         str, typer.Argument(metavar="FILE|-", help="JSON of `pulumi preview --json`; `-` for standard input.")
     ] = "-",
+    errors: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="What the preview wrote to stderr: shown if it printed no JSON."),
+    ] = None,
 ) -> None:
     """Print a preview as the comment of a pull request (Markdown).
 
@@ -189,7 +193,8 @@ def preview_report(
     replaced or deleted comes first; secrets are masked; never longer than GitHub accepts.
     """
     with _one_clear_message():
-        text = render(read_json(source, "the output of `pulumi preview --json`"), stack=_stack_name(stack))
+        preview = read_preview(source, errors)
+        text = render(preview, stack=_stack_name(stack))
     typer.echo(text, nl=False)
 
 

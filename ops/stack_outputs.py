@@ -36,6 +36,23 @@ def read_json(source: str, what: str) -> Mapping[str, object]:
     return value
 
 
+def read_preview(source: str, errors: str | None) -> Mapping[str, object]:
+    """Return the JSON of `pulumi preview --json` in `source`.
+
+    A preview that stops early prints none; what it wrote to the file `errors` is then its one diagnostic.
+    """
+    try:
+        return read_json(source, "the output of `pulumi preview --json`")
+    except OutputsError:
+        try:
+            said = Path(errors).read_text(encoding="utf-8", errors="replace") if errors else ""
+        except OSError as error:
+            raise OutputsError(f"{errors} cannot be read: {error.strerror}") from error
+        if not said.strip():
+            raise
+        return {"diagnostics": [{"severity": "error", "message": said}]}
+
+
 def of_stack(stack: str, source: str | None) -> Mapping[str, object]:
     """Return the outputs of `stack`, secrets in plain: from `source`, or else from `pulumi` on PATH."""
     if source is not None:

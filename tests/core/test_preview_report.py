@@ -284,6 +284,14 @@ def test_a_failed_preview_says_so_and_shows_the_error() -> None:
     assert "openerp:release: 19.1 is hosted-only" in text
 
 
+def test_what_the_program_wrote_before_it_failed_is_the_reason_that_is_shown() -> None:
+    written = {"severity": "info#err", "message": "openerp:release: 19.1 is hosted-only\n"}
+    failed = {"severity": "error", "message": "program exited with non-zero exit code: 1\n"}
+    text = report(diagnostics=[written, failed])
+    assert text.index("19.1 is hosted-only") < text.index("exit code: 1")
+    assert "Warnings" in report(diagnostics=[written], changeSummary={"same": 1})
+
+
 def test_a_long_report_stays_within_a_comment_and_says_what_it_leaves_out() -> None:
     steps = [
         step("update", "a:b/c:C", f"r{n}", oldState=state({"v": "x" * 900}), newState=state({"v": "y" * 900}))

@@ -210,3 +210,19 @@ def test_bootstrap_with_a_profile_that_does_not_exist_is_one_clear_message(
 
 def test_bootstrap_with_a_wrong_option_is_one_clear_message(aws: None) -> None:
     assert_one_clear_message(run("bootstrap", "--region", "Ireland"), "--region")
+
+
+def test_a_preview_that_stopped_early_is_reported_by_what_it_wrote_to_stderr(here: Path) -> None:
+    (here / "preview.json").write_text("")
+    (here / "errors").write_text("error: no stack named 'prod' found\n")
+    result = run("preview-report", "--stack", "prod", "--errors", "errors", "preview.json")
+    assert result.exit_code == 0
+    assert "failed" in result.stdout
+    assert "error: no stack named 'prod' found" in result.stdout
+
+
+def test_without_json_and_without_errors_there_is_nothing_to_report(here: Path) -> None:
+    (here / "preview.json").write_text("")
+    (here / "errors").write_text("")
+    result = run("preview-report", "--stack", "prod", "--errors", "errors", "preview.json")
+    assert_one_clear_message(result, "it is empty")
