@@ -291,15 +291,31 @@ def checkpoint_label(value: object) -> object:
     return _label(value)
 
 
+_snapshot = _matches(
+    r"snapshot:(?=.{1,255}$)(rds:)?[A-Za-z](-?[A-Za-z0-9])*",
+    "`snapshot:` and an RDS snapshot identifier",
+    "snapshot:openerp-prod-final",
+)
+
+
 def restore_from(value: object) -> object:
-    """Check `label` or `stack/label`; the final snapshot may be named here."""
+    """Check `label`, `stack/label`, or `snapshot:` and an RDS snapshot identifier.
+
+    An identifier has 1 to 255 letters, digits and single hyphens and begins with a letter; RDS's own begin
+    with `rds:` (RDS API reference, CreateDBSnapshot).
+    """
     if not isinstance(value, str):
         return value
+    if value.startswith("snapshot:"):
+        return _snapshot(value)
     stack, _, label = value.rpartition("/")
     if "/" in value:
         stack_name(stack)
-    if label != "final":
-        checkpoint_label(label)
+    if label == "final":
+        raise Invalid(
+            "the final snapshot is not a checkpoint", "Name it as `snapshot:` and its identifier in RDS"
+        )
+    checkpoint_label(label)
     return value
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 NAMESPACE = "openerp"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Problem:
     """One thing that is wrong: the configuration key, what is wrong, and what would be right."""
 

@@ -245,8 +245,9 @@ class Database(Section):
     admin_access: AdminAccess = _field({}, "How the engine reaches the server: see below.")
     restore_from: Annotated[str | None, BeforeValidator(checks.optional(checks.restore_from))] = _field(
         None,
-        "Start from a checkpoint: `label` of this stack or `stack/label` of another one.",
-        refused="not a label or `stack/label`",
+        "Start from a checkpoint: `label` of this stack, `stack/label` of another one, or an RDS snapshot by "
+        "its identifier as `snapshot:<identifier>`.",
+        refused="none of these; a checkpoint that does not exist",
     )
     working_name: Annotated[str, BeforeValidator(checks.database_name)] = _field(
         "openerp",

@@ -12,7 +12,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Final
 
-from core import checks, names, offers, regions, release, subnets
+from core import checks, offers, regions, release, subnets
 from core.problems import Invalid, Problem, full_key
 from core.settings_model import ConfiguredSettings
 from core.sizing import Sizing
@@ -179,14 +179,6 @@ def _database(s: ConfiguredSettings, c: Context) -> Iterator[Problem]:
                 ["database", "adminAccess", name],
                 f"is set, and `mode` is `{access.mode}`",
                 "Leave it out, or set `mode: tunnel`",
-            )
-    restore = database.restore_from
-    if restore is not None:
-        stack, _, label = restore.rpartition("/")
-        identifier = names.checkpoint_snapshot_identifier(stack or c.stack, label)
-        if len(identifier) > 255:
-            yield _problem(
-                ["database", "restoreFrom"], f"{identifier} is over 255 characters", "Shorten the label"
             )
 
 

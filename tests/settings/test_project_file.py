@@ -92,7 +92,8 @@ def test_each_number_on_the_page_of_rules_is_the_programs_own() -> None:
     for said in (
         f"simultaneous users / {sizing.USERS_FOR_EACH_WORKER}, at least {sizing.MIN_WORKERS}",
         f"+ {sizing.GEVENT_MIB} (websocket) + {sizing.SYSTEM_MIB} (system) MiB",
-        f"soft {sizing.SOFT_LIMIT_MIB[0]} to {sizing.SOFT_LIMIT_MIB[1]} MiB, hard {sizing.HARD_OVER_SOFT} x soft",
+        f"soft {sizing.SOFT_LIMIT_MIB[0]} to {sizing.SOFT_LIMIT_MIB[1]} MiB, "
+        f"hard {sizing.HARD_OVER_SOFT} x soft",
         f"as many as {sizing.PREFERRED_WORKERS} workers each",
         f"x {sizing.DB_MAXCONN} + {sizing.DB_MAXCONN_GEVENT} (websocket)",
         f"and {sizing.CONNECTION_RESERVE} in reserve",

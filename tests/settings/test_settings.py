@@ -462,3 +462,10 @@ def test_leaving_the_logical_databases_out_is_said_aloud(read: Read) -> None:
 def test_a_module_that_is_not_known_is_said_aloud(read: Read) -> None:
     (warning,) = read({"modules": ["crm", "my_module"]}).warnings
     assert "my_module" in warning
+
+
+@pytest.mark.parametrize(
+    "origin", ["opening", "prod/opening", "snapshot:openerp-prod-final", "snapshot:rds:a-1-2"]
+)
+def test_a_database_starts_from_a_checkpoint_or_a_snapshot(read: Read, origin: str) -> None:
+    assert read({"database.restoreFrom": origin}).database.restore_from == origin
