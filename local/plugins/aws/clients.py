@@ -27,6 +27,9 @@ ENDPOINT_NAMES = {
 MISSING = re.compile(r"NotFound|NoSuch|DoesNotExist|Nonexistent|NonExistent|NotAttached|^404$")
 MISSING_MESSAGE = re.compile(r"not found|does not exist|cannot be found", re.IGNORECASE)
 
+UNIMPLEMENTED = "NotImplemented"
+NO_SUCH_CALL = "the emulator does not implement this call, or failed in it (see its log)"
+
 
 class ApiError(PluginError):
     """A call that the emulator refused, as one line."""
@@ -39,6 +42,8 @@ class ApiError(PluginError):
             and bool(MISSING_MESSAGE.search(message))
         )
         """Whether the emulator says that the resource is not there."""
+        self.unimplemented = code == UNIMPLEMENTED
+        """Whether the emulator lacks the call."""
 
 
 def refuse_unless_loopback(url: str, source: str) -> str:
@@ -159,12 +164,11 @@ def call(client: Any, operation: str, resource: str, arguments: Mapping[str, Any
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         code, message = str(details.get("Code", "")), " ".join(str(details.get("Message", "")).split())
         if status == 500 and code in ("500", ""):
-            message = f"the emulator does not implement this call ({message or 'no message'})"
+            code, message = UNIMPLEMENTED, NO_SUCH_CALL
         raise ApiError(where, resource, code, message or code) from error
     except ResponseParserError as error:
         # The emulator's page for an error of its own or a call that it does not have is not in the API's format.
-        message = "the emulator does not implement this call, or failed in it"
-        raise ApiError(where, resource, "NotImplemented", message) from error
+        raise ApiError(where, resource, UNIMPLEMENTED, NO_SUCH_CALL) from error
     except BotoCoreError as error:
         message = " ".join(str(error).split())
         raise ApiError(where, resource, type(error).__name__, message) from error

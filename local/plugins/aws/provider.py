@@ -13,7 +13,7 @@ from pulumi.provider.experimental import provider as rpc
 from pulumi.provider.experimental.property_value import PropertyValue
 
 from local.plugins.aws import table
-from local.plugins.aws.clients import Clients, endpoint_from
+from local.plugins.aws.clients import ApiError, Clients, endpoint_from
 from local.plugins.aws.compare import REPLACING, differences, top
 from local.plugins.aws.context import Context
 from local.plugins.aws.naming import automatic_name
@@ -358,7 +358,12 @@ def _tags_of(context: Context) -> dict[str, Any] | None:
     key = next((name for name in ("Tags", "tags", "TagList", "TagSet") if name in thing), None)
     found: Any = thing[key] if key else None
     if key is None and tagging and tagging.read:
-        found = context.run(tagging.read)
+        try:
+            found = context.run(tagging.read)
+        except ApiError as error:
+            if error.unimplemented:
+                return None
+            raise
     elif key is None:
         return None
     pairs = pairs_as_map(found or [])

@@ -130,6 +130,8 @@ def to_api(shape: Any, value: Any, rename: Rename, parent: str = "") -> Any:
 
 def equal(old: Any, new: Any) -> bool:
     """Whether two scalars mean the same: ``5432`` and ``"5432"``, ``True`` and ``"true"``."""
+    if isinstance(old, bytes):
+        old = old.decode(errors="replace")
     if isinstance(old, Mapping | list) or isinstance(new, Mapping | list):
         return bool(old == new)
     return old == new or (old is not None and new is not None and _text(old) == _text(new))
@@ -164,18 +166,24 @@ def _found_mapping(value: Any, like: Mapping[str, Any], rename: Rename, parent: 
     return shown
 
 
+def _paired(item: Any, likes: list[Any], rename: Rename, parent: str) -> Any:
+    """An item that differs from all of ``likes`` in the form of the first that is left."""
+    return from_api(item, likes.pop(0) if likes else None, rename, parent)
+
+
 def _found_sequence(value: Any, like: list[Any], rename: Rename, parent: str) -> Any:
     items = value if isinstance(value, list) else [value]
-    rest, kept = list(items), []
+    rest, kept, missed = list(items), [], []
     for wanted in like:
         same = next((item for item in rest if from_api(item, wanted, rename, parent) == wanted), None)
-        if same is not None:
+        if same is None:
+            missed.append(wanted)
+        else:
             rest.remove(same)
             kept.append(wanted)
-    if not rest and len(kept) == len(like):
+    if not rest and not missed:
         return like
-    pattern = like[0] if like else None
-    return kept + [from_api(item, pattern, rename, parent) for item in rest]
+    return kept + [_paired(item, missed, rename, parent) for item in rest]
 
 
 def from_api(value: Any, like: Any, rename: Rename, parent: str = "") -> Any:

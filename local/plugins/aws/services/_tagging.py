@@ -22,15 +22,17 @@ def by_resource(
     tags: str = "Tags",
     keys: str = "TagKeys",
     listed: str = "Tags",
+    kind: tuple[str, str] | None = None,
 ) -> Tagging:
-    """Services with a call to tag, one to untag, and one to list, all of which take the resource as ``resource``."""
+    """Services with a call to tag, one to untag, and one to list, all of which take the resource as ``resource``;
+    ``kind`` is one more argument that they need."""
     add, remove, read = verbs
+    target = {resource: value, **dict([kind] if kind else [])}
+    gone = "{stale_pairs}" if keys == "Tags" else "{stale_tags}"
     return Tagging(
-        Call(add, {resource: value, tags: "{tags}"}, inputs=""),
-        Call(
-            remove, {resource: value, keys: "{stale_pairs}" if keys == "Tags" else "{stale_tags}"}, inputs=""
-        ),
-        Call(read, {resource: value}, listed, inputs=""),
+        Call(add, {**target, tags: "{tags}"}, inputs=""),
+        Call(remove, {**target, keys: gone}, inputs=""),
+        Call(read, target, listed, inputs=""),
     )
 
 

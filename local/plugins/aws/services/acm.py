@@ -21,6 +21,9 @@ def _create_certificate(context: Context) -> Any:
 def _replace_body(context: Context) -> None:
     """A renewed certificate is imported under the same ARN, so that listeners take it without a change."""
     context.run(Call("ImportCertificate", {"CertificateArn": "{id}"}, inputs=BODY))
+    if context.tags and context.row.tags:
+        # The emulator forgets the tags of a certificate that is imported again; AWS does not.
+        context.run(context.row.tags.add)
 
 
 def _validation_options(context: Context) -> list[Values]:

@@ -69,7 +69,7 @@ LOG_METRIC_FILTER = Row(
     read=Call(
         "DescribeMetricFilters",
         {"logGroupName": "{logGroupName}", "filterNamePrefix": "{id}"},
-        "metricFilters[?filterName=='{id}'] | [0]",
+        "metricFilters[?filterName=='{id}'] | [-1]",
         inputs="",
     ),
     update=Call("PutMetricFilter", {"filterName": "{id}"}),

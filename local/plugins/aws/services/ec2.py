@@ -442,6 +442,27 @@ def _peer_is_single(inputs: Values) -> Mapping[str, str]:
     }
 
 
+def _modify_rule(context: Context) -> None:
+    inputs = context.inputs
+    every = -1 if str(inputs["ipProtocol"]) == "-1" else None
+    rule = {
+        "IpProtocol": str(inputs["ipProtocol"]),
+        "FromPort": inputs.get("fromPort", every),
+        "ToPort": inputs.get("toPort", every),
+        "CidrIpv4": inputs.get("cidrIpv4"),
+        "CidrIpv6": inputs.get("cidrIpv6"),
+        "PrefixListId": inputs.get("prefixListId"),
+        "ReferencedGroupId": inputs.get("referencedSecurityGroupId"),
+        "Description": inputs.get("description"),
+    }
+    given = {key: value for key, value in rule.items() if value is not None}
+    context.call(
+        "ModifySecurityGroupRules",
+        GroupId=inputs["securityGroupId"],
+        SecurityGroupRules=[{"SecurityGroupRuleId": context.id, "SecurityGroupRule": given}],
+    )
+
+
 def _group_rule(direction: str) -> Row:
     verb = direction.capitalize()
 
@@ -478,28 +499,7 @@ def _group_rule(direction: str) -> Row:
             "SecurityGroupRules[0]",
             inputs="",
         ),
-        update=Call(
-            "ModifySecurityGroupRules",
-            {
-                "GroupId": "{securityGroupId}",
-                "SecurityGroupRules": [
-                    {
-                        "SecurityGroupRuleId": "{id}",
-                        "SecurityGroupRule": {
-                            "IpProtocol": "{ipProtocol}",
-                            "FromPort": "{fromPort}",
-                            "ToPort": "{toPort}",
-                            "CidrIpv4": "{cidrIpv4}",
-                            "CidrIpv6": "{cidrIpv6}",
-                            "PrefixListId": "{prefixListId}",
-                            "ReferencedGroupId": "{referencedSecurityGroupId}",
-                            "Description": "{description}",
-                        },
-                    }
-                ],
-            },
-            inputs="",
-        ),
+        update=_modify_rule,
         delete=(
             Call(
                 f"RevokeSecurityGroup{verb}",

@@ -40,7 +40,6 @@ PARAMETER = Row(
     },
     computed="tier dataType keyId",
     reads={"insecureValue": "", "keyId": "", "tier": "", "description": ""},
-    defaults={},
     replace="name",
     volatile={"version": "value insecureValue type description"},
     tags=tagging.by_resource(
@@ -48,6 +47,7 @@ PARAMETER = Row(
         "{id}",
         verbs=("AddTagsToResource", "RemoveTagsFromResource", "ListTagsForResource"),
         listed="TagList",
+        kind=("ResourceType", "Parameter"),
     ),
 )
 

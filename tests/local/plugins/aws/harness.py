@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
@@ -53,7 +54,7 @@ class Engine:
         return run(self.provider.check(request))
 
     def create(self, token: str, name: str, inputs: Mapping[str, Any], *, preview: bool = False) -> Resource:
-        checked = self.check(token, name, inputs)
+        checked = self.check(token, name, inputs, seed=os.urandom(16))
         assert not checked.failures, [failure.reason for failure in checked.failures]
         assert checked.inputs is not None
         made = run(self.provider.create(rpc.CreateRequest(urn(token, name), checked.inputs, 0, preview)))

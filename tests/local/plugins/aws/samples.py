@@ -406,7 +406,11 @@ def template_inputs(world: World) -> Inputs:
         "instanceType": "t4g.small",
         "userData": "I2Nsb3VkLWNvbmZpZwo=",
         "vpcSecurityGroupIds": world.groups[:1],
-        "metadataOptions": {"httpTokens": "required", "httpEndpoint": "enabled", "httpPutResponseHopLimit": 1},
+        "metadataOptions": {
+            "httpTokens": "required",
+            "httpEndpoint": "enabled",
+            "httpPutResponseHopLimit": 1,
+        },
         "monitoring": {"enabled": True},
         "blockDeviceMappings": [
             {
@@ -436,9 +440,9 @@ def listener_inputs(world: World) -> Inputs:
     }
 
 
-def imported_certificate(_world: World) -> Inputs:
+def imported_certificate() -> Inputs:
     body, key = certificate("imported.example.com")
-    return {"certificateBody": body, "privateKey": key, **TAGS}
+    return {"certificateBody": body, "privateKey": key}
 
 
 SAMPLES: dict[str, Sample] = {
@@ -540,12 +544,17 @@ SAMPLES: dict[str, Sample] = {
     "aws:ec2/launchTemplate:LaunchTemplate": s(template_inputs, lambda w: {"instanceType": "t4g.medium"}),
     "aws:rds/instance:Instance": s(
         instance_inputs,
-        lambda w: {"backupRetentionPeriod": 14, "multiAz": True, "enabledCloudwatchLogsExports": ["postgresql"]},
+        lambda w: {
+            "backupRetentionPeriod": 14,
+            "multiAz": True,
+            "enabledCloudwatchLogsExports": ["postgresql"],
+        },
         lambda w: {"username": "another"},
     ),
     "aws:rds/subnetGroup:SubnetGroup": s(
         lambda w: {"subnetIds": w.subnets, "description": "sample", **TAGS},
         lambda w: {"description": "another"},
+        extended_update=True,
     ),
     "aws:rds/parameterGroup:ParameterGroup": s(
         lambda w: {
@@ -556,7 +565,12 @@ SAMPLES: dict[str, Sample] = {
             ],
             **TAGS,
         },
-        lambda w: {"parameters": [{"name": "max_connections", "value": "200"}]},
+        lambda w: {
+            "parameters": [
+                {"name": "rds.force_ssl", "value": "1"},
+                {"name": "max_connections", "value": "200", "applyMethod": "pending-reboot"},
+            ]
+        },
         lambda w: {"family": "postgres17"},
     ),
     "aws:rds/snapshot:Snapshot": s(
@@ -783,7 +797,9 @@ SAMPLES: dict[str, Sample] = {
         },
         extended=True,
     ),
-    "aws:acm/certificate:Certificate": s(imported_certificate, imported_certificate),
+    "aws:acm/certificate:Certificate": s(
+        lambda w: {**imported_certificate(), **TAGS}, lambda w: imported_certificate()
+    ),
     "aws:acm/certificateValidation:CertificateValidation": s(
         lambda w: {"certificateArn": w.certificates[0]}, stays=True
     ),
@@ -796,7 +812,13 @@ SAMPLES: dict[str, Sample] = {
         lambda w: {"forceDestroy": True, **TAGS}, RETAGGED, lambda w: {"bucket": "another-bucket-of-tests"}
     ),
     "aws:s3/bucketObjectv2:BucketObjectv2": s(
-        lambda w: {"bucket": w.bucket, "key": "a/b.txt", "content": "hello", "contentType": "text/plain", **TAGS},
+        lambda w: {
+            "bucket": w.bucket,
+            "key": "a/b.txt",
+            "content": "hello",
+            "contentType": "text/plain",
+            **TAGS,
+        },
         lambda w: {"content": "hello again"},
         lambda w: {"key": "a/c.txt"},
     ),
