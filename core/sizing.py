@@ -43,7 +43,7 @@ DB_MAXCONN: Final = 8
 """Connections of one worker. It serves one request at a time and opens a few cursors for it. Estimate."""
 DB_MAXCONN_GEVENT: Final = 16
 """Connections of the websocket process, which serves all of a server's sockets. Estimate."""
-CONNECTION_RESERVE: Final = 25
+CONNECTION_RESERVE: Final = 20
 """For RDS itself, superuser_reserved_connections, the reporting role, backups and the operator. Estimate."""
 REFRESH_MAX_HEALTHY_PERCENTAGE: Final = 110
 """During a rolling instance refresh a group holds a tenth more servers (at least one more) than its size."""

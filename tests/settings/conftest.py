@@ -8,9 +8,13 @@ from datetime import date
 from typing import Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from core.problems import SettingsError
 from settings import Settings, parse
+
+hypothesis_settings.register_profile("unhurried", deadline=None)
+hypothesis_settings.load_profile("unhurried")
 
 TODAY = date(2026, 11, 23)
 SOUND: dict[str, Any] = {

@@ -133,6 +133,8 @@ def test_nothing_behind_a_key_means_not_set(read: Read) -> None:
             {"fileStore.throughput": "elastc"},
             "openerp:fileStore.throughput: is 'elastc'. Did you mean `elastic`?",
         ),
+        ({"database.restoreFrom": "prod/final"}, "openerp:database.restoreFrom: the final snapshot is not"),
+        ({"database.restoreFrom": "snapshot:a--b"}, "'snapshot:a--b' is not `snapshot:` and an RDS snapshot"),
         ({"appServer.cronThreads": 0}, "openerp:appServer.cronThreads: is 0. Give at least 1."),
         (
             {"appServer.instanceType": "t4g.nano"},
