@@ -17,7 +17,6 @@ from local.processes import identity
 log = logging.getLogger("emulator")
 
 SETTINGS = {
-    "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
     "MOTO_DISABLE_GLOBAL_CORS": "true",
     "AWS_EC2_METADATA_DISABLED": "true",
 }

@@ -77,7 +77,8 @@ def template(cache: Path) -> Path:
         run(
             building / "data",
             [
-                binaries.path("initdb"), "-D", str(building / "data"), "-U", BOOTSTRAP, f"--pwfile={password}",
+                binaries.path("initdb"), "-D", str(building / "data"), "-U", BOOTSTRAP,
+                f"--pwfile={password}",
                 "--auth=scram-sha-256", "--encoding=UTF8", *locale, "--no-sync", "--no-instructions",
                 "--wal-segsize=4",
             ],
@@ -248,8 +249,8 @@ class Cluster:
                     connection.execute(sql.SQL("create role {} nologin").format(sql.Identifier(name)))
             if "rds_superuser" not in roles:
                 connection.execute(
-                    "grant pg_monitor, pg_signal_backend, pg_checkpoint, pg_create_subscription, rds_password, "
-                    "rds_replication to rds_superuser with admin option"
+                    "grant pg_monitor, pg_signal_backend, pg_checkpoint, pg_create_subscription, "
+                    "rds_password, rds_replication to rds_superuser with admin option"
                 )
             own = sql.Identifier(master.name)
             if master.name not in roles:
@@ -285,7 +286,8 @@ class Cluster:
                 partial,
                 [
                     for_data(self.data).path("pg_basebackup"), "-D", str(partial / "data"), "-h", "127.0.0.1",
-                    "-p", str(self.port), "-U", BOOTSTRAP, "--checkpoint=fast", "--wal-method=stream", "--no-sync",
+                    "-p", str(self.port), "-U", BOOTSTRAP, "--checkpoint=fast", "--wal-method=stream",
+                    "--no-sync",
                 ],
                 PGPASSWORD=password,
                 PGSSLMODE="disable",
