@@ -34,7 +34,8 @@ def is_wanted_version(program: str) -> bool:
         asked = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return asked.stdout.split()[:1] == [VERSION]
+    # A released binary says 1.7.12, one that Go built from the module v1.7.12.
+    return asked.stdout.split()[:1] in ([VERSION], [f"v{VERSION}"])
 
 
 def find(directories: list[Path]) -> str | None:

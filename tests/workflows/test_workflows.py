@@ -274,8 +274,9 @@ def test_an_actionlint_of_another_version_is_not_taken(tmp_path: Path, bin_: Pat
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     program(bin_, "actionlint", "echo 0.0.1")
     assert actionlint.find([bin_]) is None
-    program(bin_, "actionlint", f"echo {actionlint.VERSION}")
-    assert actionlint.find([bin_]) == str(bin_ / "actionlint")
+    for said in (actionlint.VERSION, f"v{actionlint.VERSION}"):
+        program(bin_, "actionlint", f"echo {said}")
+        assert actionlint.find([bin_]) == str(bin_ / "actionlint")
 
 
 def test_where_actionlint_cannot_be_had_it_is_said_and_only_ci_fails(
