@@ -212,7 +212,7 @@ def _size(
     unreadable: set[str],
     problems: list[Problem],
 ) -> Sizing | None:
-    needed = {"users", "network", "database", "app_server", "web_client_server"}
+    needed = {"users", "network", "database", "app_server", "web_client_server", "offer", "tenants"}
     if place is None or not zones or needed & unreadable:
         return None
     app, web, database = model.app_server, model.web_client_server, model.database
@@ -222,6 +222,7 @@ def _size(
         data_size_gb=database.data_size_gb,
         region=place,
         zones=zones,
+        tenants=len(model.tenants) if model.offer == "saas" else None,
         app=ServerRequest(
             instance_type=app.instance_type,
             min_servers=app.min_servers,

@@ -34,6 +34,11 @@ WORKER_MIB: Final = 0.8 * 150 + 0.2 * 1024
 GEVENT_MIB: Final = 150
 SYSTEM_MIB: Final = 400
 """Operating system, nginx, SSM and log agents. Estimate."""
+TENANT_MIB: Final = 200
+"""One tenant's threaded instance on each server. Measured 140 to 160 MB after load; rounded up."""
+FIRST_TENANTS: Final = 10
+"""Room for tenants is made in steps (10, 20, 40 …), so that one more tenant changes no server and no
+parameter of the database server except at a step."""
 SOFT_LIMIT_MIB: Final = (640, 2048)
 """Smallest and largest `limit_memory_soft`; 2048 is Odoo's default."""
 HARD_OVER_SOFT: Final = 1.25
@@ -102,6 +107,8 @@ class SizingRequest:
     data_size_gb: int
     region: Region
     zones: tuple[str, ...]
+    tenants: int | None = None
+    """Tenants of the offer `saas`, each with an instance on every server; None for the other offers."""
     app: ServerRequest = ServerRequest()
     cron_threads: int = 2
     web_client: ServerRequest = ServerRequest()
@@ -120,6 +127,8 @@ class ServerSizing:
     memory_mib: int
     workers: int
     cron_threads: int
+    tenants: int
+    """Tenants that the server has room for; 0 for offers without tenants."""
     min_servers: int
     max_servers: int
     db_maxconn: int
@@ -131,7 +140,8 @@ class ServerSizing:
     @property
     def connections(self) -> int:
         """Return the most database connections that one server can hold open."""
-        return (self.workers + self.cron_threads) * self.db_maxconn + self.db_maxconn_gevent
+        processes = self.workers + self.cron_threads + self.tenants
+        return processes * self.db_maxconn + self.db_maxconn_gevent
 
     @property
     def most_servers(self) -> int:
@@ -169,9 +179,19 @@ def workers_for(simultaneous: int, share: float = 1.0) -> int:
     return max(MIN_WORKERS, math.ceil(simultaneous * share / USERS_FOR_EACH_WORKER))
 
 
-def server_memory_mib(workers: int, cron_threads: int) -> int:
+def tenant_room(tenants: int | None) -> int:
+    """Return how many tenants room is made for: 10, 20, 40 and so on; 0 where there are none (None)."""
+    if tenants is None:
+        return 0
+    room = FIRST_TENANTS
+    while room < tenants:
+        room *= 2
+    return room
+
+
+def server_memory_mib(workers: int, cron_threads: int, tenants: int = 0) -> int:
     """Return the memory in MiB that a server with so many processes needs."""
-    return math.ceil((workers + cron_threads) * WORKER_MIB + GEVENT_MIB + SYSTEM_MIB)
+    return math.ceil((workers + cron_threads) * WORKER_MIB + tenants * TENANT_MIB + GEVENT_MIB + SYSTEM_MIB)
 
 
 def most_servers(max_servers: int) -> int:
@@ -225,7 +245,7 @@ def _attempt(problems: list[Problem], decide: Callable[[], _T]) -> _T | None:
         return None
 
 
-def _refuse(key: tuple[str, str], wrong: str, right: str) -> SizingRefused:
+def _refuse(key: tuple[str, ...], wrong: str, right: str) -> SizingRefused:
     return SizingRefused([Problem(key=full_key(*key), wrong=wrong, right=right)])
 
 
@@ -233,6 +253,7 @@ def _servers(
     request: SizingRequest, group: ServerRequest, key: str, needed: int, cron_threads: int
 ) -> ServerSizing:
     """Size one group of servers for `needed` workers in all."""
+    tenants = tenant_room(request.tenants)
     cron = f" and {cron_threads} scheduled-job threads" if cron_threads else ""
     if group.max_servers is not None and group.max_servers < group.min_servers:
         raise _refuse(
@@ -243,11 +264,13 @@ def _servers(
     kind = _server_type(request, group, key)
     workers = group.workers
     if workers is None:
-        most = PREFERRED_WORKERS - cron_threads if kind is None else _most_workers(kind, cron_threads)
+        most = (
+            PREFERRED_WORKERS - cron_threads if kind is None else _most_workers(kind, cron_threads, tenants)
+        )
         if most < 1:
             raise _refuse(
                 (key, "instanceType"),
-                f"{group.instance_type} has no room for one worker{cron}",
+                f"{group.instance_type} has no room for one worker{cron}{_with_tenants(tenants)}",
                 "Choose a larger one, or leave it out",
             )
         servers = _between(math.ceil(needed / max(most, 1)), group.min_servers, group.max_servers)
@@ -262,7 +285,7 @@ def _servers(
             "Raise `maxServers` or `workers`, choose a larger `instanceType`, or leave them out",
         )
     kind = kind or _smallest_server(request, workers, cron_threads, key)
-    memory = server_memory_mib(workers, cron_threads)
+    memory = server_memory_mib(workers, cron_threads, tenants)
     if workers + cron_threads > kind.vcpu * 2 + 1:
         raise _refuse(
             (key, "workers"),
@@ -273,10 +296,12 @@ def _servers(
     if memory > kind.memory_mib:
         raise _refuse(
             (key, "workers"),
-            f"{workers} workers{cron} need {memory} MiB; {kind.name} has {kind.memory_mib} MiB",
+            f"{workers} workers{cron}{_with_tenants(tenants)} need {memory} MiB; {kind.name} has "
+            f"{kind.memory_mib} MiB",
             "Lower `workers` or choose a larger `instanceType`",
         )
-    soft = min(SOFT_LIMIT_MIB[1], max(SOFT_LIMIT_MIB[0], (kind.memory_mib - SYSTEM_MIB - GEVENT_MIB) // 2))
+    free = kind.memory_mib - SYSTEM_MIB - GEVENT_MIB - tenants * TENANT_MIB
+    soft = min(SOFT_LIMIT_MIB[1], max(SOFT_LIMIT_MIB[0], free // 2))
     return ServerSizing(
         instance_type=kind.name,
         architecture=kind.architecture,
@@ -284,6 +309,7 @@ def _servers(
         memory_mib=kind.memory_mib,
         workers=workers,
         cron_threads=cron_threads,
+        tenants=tenants,
         min_servers=servers,
         max_servers=group.max_servers if group.max_servers is not None else servers + math.ceil(servers / 2),
         db_maxconn=DB_MAXCONN,
@@ -311,9 +337,13 @@ def _server_type(request: SizingRequest, group: ServerRequest, key: str) -> Inst
     return kind
 
 
-def _most_workers(kind: InstanceType, cron_threads: int) -> int:
+def _with_tenants(tenants: int) -> str:
+    return f" with room for {tenants} tenants" if tenants else ""
+
+
+def _most_workers(kind: InstanceType, cron_threads: int, tenants: int) -> int:
     """Return how many workers fit a type, by vCPU and by memory."""
-    by_memory = (kind.memory_mib - GEVENT_MIB - SYSTEM_MIB) / WORKER_MIB
+    by_memory = (kind.memory_mib - GEVENT_MIB - SYSTEM_MIB - tenants * TENANT_MIB) / WORKER_MIB
     return min(kind.vcpu * 2 + 1, math.floor(by_memory)) - cron_threads
 
 
@@ -328,13 +358,13 @@ def _smallest_server(request: SizingRequest, workers: int, cron_threads: int, ke
         for kind in instance_classes.SERVER_TYPES.values()
         if kind.vcpu >= MIN_VCPU
         and not (kind.burstable and request.simultaneous >= SUSTAINED_FROM)
-        and _most_workers(kind, cron_threads) >= workers
+        and _most_workers(kind, cron_threads, tenant_room(request.tenants)) >= workers
         and not any(request.region.lacks(kind.family, zone) for zone in request.zones)
     ]
     if not fitting:
         raise _refuse(
             (key, "workers"),
-            f"no instance type carries {workers} workers",
+            f"no instance type carries {workers} workers{_with_tenants(tenant_room(request.tenants))}",
             "Use more servers with fewer each",
         )
     return min(fitting, key=lambda kind: _order(kind, _SERVER_PREFERENCE))
@@ -380,7 +410,7 @@ def _database(
     explained = (
         f"{app.most_servers} app servers x {app.connections} + {web.most_servers} web-client servers x "
         f"{web.connections} + {CONNECTION_RESERVE} in reserve = {budget + CONNECTION_RESERVE} connections "
-        "(servers counted at their maximum and during a rolling refresh)"
+        f"(servers counted at their maximum and during a rolling refresh{_with_tenants(app.tenants)})"
     )
     fewer = "lower `openerp:appServer.maxServers` or `openerp:webClientServer.maxServers`"
     if request.instance_class is not None:
@@ -407,7 +437,7 @@ def _database(
         ]
         if not fitting:
             raise _refuse(
-                ("users", "simultaneous"),
+                ("tenants",) if app.tenants else ("users", "simultaneous"),
                 f"no RDS class of {request.region.name} carries {request.simultaneous} simultaneous users on "
                 f"{request.data_size_gb} GB: {explained}, {vcpu} vCPU, {memory} MiB",
                 f"Split the deployment, or {fewer}",

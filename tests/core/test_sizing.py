@@ -46,6 +46,7 @@ def requests(draw: st.DrawFn) -> SizingRequest:
         data_size_gb=draw(st.integers(1, 60_000)),
         region=region,
         zones=region.zones[: draw(st.integers(2, 3))],
+        tenants=draw(st.none() | st.integers(0, 100)),
         app=draw(group),
         cron_threads=draw(st.integers(1, 16)),
         web_client=draw(group),
@@ -58,7 +59,7 @@ def requests(draw: st.DrawFn) -> SizingRequest:
 def check_servers(found: ServerSizing, asked: ServerRequest, needed: int) -> None:
     assert found.workers * found.min_servers >= needed
     assert found.workers + found.cron_threads <= found.vcpu * 2 + 1
-    assert sizing.server_memory_mib(found.workers, found.cron_threads) <= found.memory_mib
+    assert sizing.server_memory_mib(found.workers, found.cron_threads, found.tenants) <= found.memory_mib
     assert found.min_servers <= found.max_servers < found.most_servers
     assert asked.min_servers <= found.min_servers
     assert asked.max_servers in (None, found.max_servers)
@@ -213,3 +214,34 @@ def test_postgresql_never_gets_more_memory_than_there_is(memory_mib: int, connec
 
 def test_the_parameters_that_need_a_reboot_are_known() -> None:
     assert set(sizing.postgresql_parameters(8192, 200)) >= sizing.STATIC_PARAMETERS
+
+
+@given(st.integers(0, 100), st.integers(1, 300))
+def test_there_is_room_for_every_tenant_on_every_server(tenants: int, simultaneous: int) -> None:
+    asked = request(simultaneous=simultaneous, tenants=tenants)
+    try:
+        found = sizing.size(asked)
+    except SizingRefused as refused:
+        assert "room for" in str(refused)
+        return
+    check_all(asked, found)
+    assert min(found.app.tenants, found.web_client.tenants) >= tenants
+
+
+def test_one_more_tenant_changes_no_server_and_no_parameter_except_at_a_step() -> None:
+    sizes = [sizing.size(request(tenants=n)) for n in range(21)]
+    assert [sizing.tenant_room(n) for n in (0, 1, 10, 11, 20, 21)] == [10, 10, 10, 20, 20, 40]
+    assert sizes[0] == sizes[10]
+    assert sizes[11] == sizes[20] != sizes[10]
+
+
+def test_tenants_cost_connections_and_more_than_can_be_had_are_refused() -> None:
+    few, many = (sizing.size(request(tenants=n)).database for n in (10, 20))
+    assert many.connection_budget > few.connection_budget
+    text = refusal(tenants=500)
+    assert text.startswith("openerp:tenants: no RDS class")
+    assert "with room for 640 tenants" in text
+
+
+def test_offers_without_tenants_make_no_room_for_any() -> None:
+    assert sizing.size(request()).app.tenants == 0

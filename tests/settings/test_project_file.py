@@ -95,6 +95,8 @@ def test_each_number_on_the_page_of_rules_is_the_programs_own() -> None:
         f"soft {sizing.SOFT_LIMIT_MIB[0]} to {sizing.SOFT_LIMIT_MIB[1]} MiB, "
         f"hard {sizing.HARD_OVER_SOFT} x soft",
         f"as many as {sizing.PREFERRED_WORKERS} workers each",
+        f"{sizing.TENANT_MIB} MiB for each tenant's instance",
+        f"{sizing.FIRST_TENANTS}, {sizing.tenant_room(11)}, {sizing.tenant_room(21)} …",
         f"x {sizing.DB_MAXCONN} + {sizing.DB_MAXCONN_GEVENT} (websocket)",
         f"and {sizing.CONNECTION_RESERVE} in reserve",
         f"(memory - {sizing.DATABASE_KEPT_MIB} MiB) / {sizing.BYTES_FOR_EACH_CONNECTION} bytes, "
