@@ -214,6 +214,12 @@ def preview_policy(account: Account, names: Names, key_arn: str) -> Document:
         _allow("DecryptState", ["kms:Decrypt", "kms:DescribeKey"], [key_arn]),
         # The master password that RDS manages, which configures the PostgreSQL provider.
         _allow("MasterSecret", ["secretsmanager:GetSecretValue"], [secret]),
+        _allow(
+            "MasterSecretKey",
+            ["kms:Decrypt"],
+            [f"arn:{account.partition}:kms:*:{account.number}:key/*"],
+            {"StringLike": {"kms:ViaService": "secretsmanager.*.amazonaws.com"}},
+        ),
         _deny("NeverWriteState", ["s3:Put*", "s3:Delete*"], [bucket, f"{bucket}/*"]),
     )
 
