@@ -6,7 +6,6 @@ These tests prove the text. That the servers behave so is proven on booted ones 
 from __future__ import annotations
 
 import configparser
-import itertools
 import json
 import re
 import shutil
@@ -194,18 +193,25 @@ def test_query_strings_which_hold_tokens_are_not_logged(server: ServerConfigurat
 
 
 def test_nginx_starts_only_after_the_login_page_was_served(server: ServerConfiguration) -> None:
-    chain = (
-        "openerp-nginx",
-        "openerp-ready",
-        "openerp-odoo",
-        "openerp-first-start",
-        "openerp-secrets",
-        "openerp-install",
-    )
-    for later, earlier in itertools.pairwise(chain):
+    needed = {
+        "openerp-nginx": "openerp-ready",
+        "openerp-ready": "openerp-first-start",
+        "openerp-odoo": "openerp-first-start",
+        "openerp-first-start": "openerp-secrets",
+        "openerp-secrets": "openerp-install",
+    }
+    for later, earlier in needed.items():
         text = units(server)[f"{later}.service"]
         assert f"{earlier}.service" in " ".join(directives(text, "Requires")), later
         assert f"{earlier}.service" in " ".join(directives(text, "After")), later
+
+
+def test_a_restart_of_odoo_does_not_stop_nginx(server: ServerConfiguration) -> None:
+    """With `Requires` systemd would stop nginx at each of Odoo's restarts, and give up with the waiting unit."""
+    ready = units(server)["openerp-ready.service"]
+    assert directives(ready, "Wants") == ["openerp-odoo.service"]
+    assert "openerp-odoo.service" in directives(ready, "After")[0]
+    assert "openerp-odoo.service" not in directives(ready, "Requires")[0]
 
 
 def test_a_failed_boot_step_is_said_on_the_console(server: ServerConfiguration) -> None:

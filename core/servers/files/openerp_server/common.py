@@ -36,8 +36,13 @@ def tell(sentence: str) -> None:
     """Write `sentence` to the journal and, where there is one, to the console."""
     line = f"openerp: {sentence}"
     print(line, file=sys.stderr, flush=True)
-    with contextlib.suppress(OSError), CONSOLE.open("a") as console:
-        console.write(line + "\n")
+    with contextlib.suppress(OSError):
+        # Not created where there is none, as in a container.
+        console = os.open(CONSOLE, os.O_WRONLY | os.O_APPEND | os.O_NOCTTY)
+        try:
+            os.write(console, f"{line}\n".encode())
+        finally:
+            os.close(console)
 
 
 def keep_trying(
