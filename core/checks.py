@@ -64,6 +64,8 @@ def _matches(pattern: str, what: str, example: str) -> Check:
 
 def show(value: object) -> str:
     """Return `value` as an operator wrote it, cut to a readable length."""
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return "a number of more than 20 digits"  # Python itself refuses to print the largest
     text = f"'{value}'" if isinstance(value, str) else str(value)
     return printable(text, 80) if len(text) <= 80 else printable(text, 76) + "…'"
 

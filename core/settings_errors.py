@@ -102,7 +102,7 @@ def _problem(entry: Mapping[str, Any], model: type[BaseModel]) -> Problem:
         return Problem(
             key=key,
             wrong=f"is {_value(entry)}",
-            right=nearest(str(entry.get("input"))[:100], [str(c) for c in get_args(annotation)]),
+            right=nearest(show(entry.get("input")).strip("'"), [str(c) for c in get_args(annotation)]),
         )
     if kind == "decimal_max_places":
         return Problem(

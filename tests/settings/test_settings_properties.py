@@ -6,6 +6,7 @@ import copy
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,3 +90,12 @@ def test_deep_nesting_is_answered() -> None:
         deep = [deep]
     answer({**SOUND, "modules": deep})
     answer({**SOUND, "modules": "[" * 100_000})
+
+
+@pytest.mark.parametrize("path", paths)
+def test_a_number_too_large_to_print_is_answered(path: str) -> None:
+    number = 10**5000
+    top, _, rest = path.partition(".")
+    for part in reversed(rest.split(".") if rest else []):
+        number = [number] if part == "0" else {part: number}  # type: ignore[assignment]  # any shape
+    answer({**SOUND, top: number})
