@@ -36,7 +36,11 @@ def rows() -> dict[str, Row]:
 
 
 def row_of(token: str) -> Row:
-    """The row of a type; raises PluginError for a type that the table does not have."""
+    """The row of a type; raises PluginError for a type that the table does not have.
+
+    The SDK gives the type as a URN has it, with the types of all parents before it (``parent$child``).
+    """
+    token = token.rpartition("$")[2]
     if token not in rows():
         near = get_close_matches(token, rows(), n=1)
         hint = f"; the nearest is {near[0]}" if near else ""

@@ -33,7 +33,7 @@ def unwrap(values: Mapping[str, PropertyValue] | None) -> dict[str, Any]:
 
 
 def urn(token: str, name: str) -> str:
-    return f"urn:pulumi:local::openerp::{token}::{name}"
+    return f"urn:pulumi:local::openerp::openerp:index:Network${token}::{name}"
 
 
 class Engine:
