@@ -13,7 +13,9 @@ from moto.core.utils import utcnow
 from moto.moto_api._internal import mock_random
 
 from local.emulator.extensions import Context
-from local.emulator.extensions.toolkit import Parameters, add, error
+from local.emulator.extensions.toolkit import Parameters, add, errors
+
+error = errors("autoscaling")
 
 ACTIVE = ("Pending", "InProgress", "Cancelling")
 

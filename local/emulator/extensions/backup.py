@@ -17,7 +17,9 @@ from moto.moto_api._internal import mock_random
 from moto.rds.models import rds_backends
 
 from local.emulator.extensions import Context
-from local.emulator.extensions.toolkit import Parameters, add, error, route_all
+from local.emulator.extensions.toolkit import Parameters, add, errors, route_all
+
+error = errors("backup")
 
 TYPES = {"rds": "RDS", "elasticfilesystem": "EFS", "ec2": "EC2", "dynamodb": "DynamoDB", "s3": "S3"}
 STATES = {"creating": "RUNNING", "available": "COMPLETED", "failed": "FAILED"}

@@ -7,7 +7,9 @@ from typing import Any
 from moto.budgets.responses import BudgetsResponse
 
 from local.emulator.extensions import Context
-from local.emulator.extensions.toolkit import Parameters, add, error
+from local.emulator.extensions.toolkit import Parameters, add, errors
+
+error = errors("budgets")
 
 
 def _budget(response: Any, given: Parameters) -> Any:

@@ -8,7 +8,9 @@ from moto.efs import urls
 from moto.efs.responses import EFSResponse
 
 from local.emulator.extensions import Context
-from local.emulator.extensions.toolkit import Parameters, add, error, route_all
+from local.emulator.extensions.toolkit import Parameters, add, errors, route_all
+
+error = errors("efs")
 
 
 def _file_system(response: Any, given: Parameters) -> Any:

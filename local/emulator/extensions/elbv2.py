@@ -14,7 +14,9 @@ from moto.s3.exceptions import S3ClientError
 from moto.s3.models import s3_backends
 
 from local.emulator.extensions import Context
-from local.emulator.extensions.toolkit import Parameters, add, error, parameters
+from local.emulator.extensions.toolkit import Parameters, add, errors, parameters
+
+error = errors("elbv2")
 
 
 class TrustStore:

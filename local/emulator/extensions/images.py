@@ -17,7 +17,9 @@ from moto.ec2.utils import parse_user_data
 from moto.ssm.models import Parameter, ParameterDict, ssm_backends
 
 from local.emulator.extensions import Context
-from local.emulator.extensions.toolkit import error
+from local.emulator.extensions.toolkit import errors
+
+error = errors("ec2")
 
 RESOLVE = "resolve:ssm:"
 DEBIAN_OWNER, CANONICAL_OWNER, AMAZON_OWNER = "136693071363", "099720109477", "137112412989"

@@ -23,9 +23,11 @@ from moto.rds import models
 from moto.rds.responses import RDSResponse
 
 from local.emulator.extensions import Context
-from local.emulator.extensions.toolkit import Parameters, add, error
+from local.emulator.extensions.toolkit import Parameters, add, errors
 from local.postgres.cluster import Master
 from local.postgres.supervisor import Supervisor, Wanted
+
+error = errors("rds")
 
 PASSWORD_LENGTH = 28
 """As RDS makes it."""

@@ -59,6 +59,14 @@ def route_all(urls: Any) -> None:
     urls.url_paths["{0}/.*"] = response
 
 
-def error(code: str, message: str) -> ServiceException:
-    """An error of the service, to be raised."""
-    return ServiceException(code, message)
+def errors(service: str) -> Callable[[str, str], ServiceException]:
+    """What makes an error of a service, to be raised, from a code and a message.
+
+    moto takes the service from the module of the class, and from it the HTTP status and the form.
+    """
+    kind: type[ServiceException] = type("EmulatedError", (ServiceException,), {"__module__": f"moto.{service}.exceptions"})
+
+    def make(code: str, message: str) -> ServiceException:
+        return kind(code, message)
+
+    return make
