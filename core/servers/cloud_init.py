@@ -40,10 +40,7 @@ class UnknownCloudConfigKeyError(ValueError):
 def server_settings(server: ServerConfiguration) -> dict[str, Any]:
     """Return what the scripts on the server read (`/etc/openerp/server.json`); no secret is in it."""
     return {
-        "role": server.role,
-        "stack": server.stack,
         "environment": server.environment,
-        "offer": server.offer,
         "region": server.region,
         "release": server.release,
         "package_source": server.package_source,
@@ -95,7 +92,6 @@ def cloud_config(server: ServerConfiguration) -> dict[str, Any]:
         f"{config_dir}/amazon-cloudwatch-agent.json": render("amazon-cloudwatch-agent.json.j2", server),
         "/etc/logrotate.d/openerp": render("logrotate.j2", server),
         "/etc/apt/apt.conf.d/52openerp": render("apt.conf.j2", server),
-        "/etc/systemd/journald.conf.d/openerp.conf": render("journald.conf.j2", server),
         **{f"/etc/systemd/system/{name}": text for name, text in render_units(server).items()},
     }
     if server.tenants_parameter_path:

@@ -207,7 +207,7 @@ def test_nginx_starts_only_after_the_login_page_was_served(server: ServerConfigu
 
 
 def test_a_restart_of_odoo_does_not_stop_nginx(server: ServerConfiguration) -> None:
-    """With `Requires` systemd would stop nginx at each of Odoo's restarts, and give up with the waiting unit."""
+    """With `Requires` systemd would stop nginx at each of them, and give up with the waiting unit."""
     ready = units(server)["openerp-ready.service"]
     assert directives(ready, "Wants") == ["openerp-odoo.service"]
     assert "openerp-odoo.service" in directives(ready, "After")[0]

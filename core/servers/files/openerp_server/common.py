@@ -99,17 +99,17 @@ def run(command: Sequence[str], *, text: str | None = None, **options: Any) -> s
     return str(done.stdout)
 
 
-def write_private(path: Path, text: str, *, uid: int, gid: int) -> bool:
-    """Write `text` for one user's eyes alone, all at once; return whether it changed anything."""
+def write(path: Path, text: str, *, owner: int | None = None) -> bool:
+    """Write `text` all at once, for `owner`'s eyes alone where one is given; return whether it changed."""
     with contextlib.suppress(OSError):
         if path.read_text() == text:
             return False
     beside = path.with_name(f".{path.name}.new")
-    with contextlib.suppress(FileNotFoundError):
-        beside.unlink()
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    beside.unlink(missing_ok=True)
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644 if owner is None else 0o600)
     with os.fdopen(handle, "w") as file:
-        os.fchown(handle, uid, gid)
+        if owner is not None:
+            os.fchown(handle, owner, owner)
         file.write(text)
     beside.replace(path)
     return True

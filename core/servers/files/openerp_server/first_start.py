@@ -208,7 +208,7 @@ def check_file_store(server: common.Server) -> None:
         raise common.StepError(f"the file store is not mounted at {server['shared_dir']}")
 
 
-def first_start(server: common.Server, tenant: str | None) -> None:
+def first_start(server: common.Server, tenant: str = "") -> None:
     """Make ready what this server, or one tenant's instance on it, serves."""
     if tenant:
         server = {**server, **common.read_server(common.CONFIG_DIR / "tenants" / f"{tenant}.json")}

@@ -43,13 +43,13 @@ def pgpass_line(server: common.Server, role: str, password: str) -> str:
     return f"{escaped(server['database_host'])}:{server['database_port']}:*:{role}:{escaped(password)}\n"
 
 
-def fetch_database_password(server: common.Server, *, once: bool) -> None:
-    """Write the password file of the application's role; `once` is for refreshing, which can wait."""
+def fetch_database_password(server: common.Server, once: str = "") -> None:
+    """Write the password file of the application's role; with `once` an error is not tried again."""
 
     def refresh() -> None:
         line = pgpass_line(server, server["database_role"], fetch(server, server["database_secret_arn"]))
         path = common.RUN_DIR / PASSWORD_FILE
-        if common.write_private(path, line, uid=server["uid"], gid=server["uid"]) and once:
+        if common.write(path, line, owner=server["uid"]) and once:
             common.tell("the database password was rotated")
 
     common.keep_trying("database password", refresh, seconds=0 if once else 600)

@@ -7,7 +7,6 @@ tenants are read from Parameter Store every minute; no server is replaced for a 
 from __future__ import annotations
 
 import configparser
-import contextlib
 import io
 import json
 import re
@@ -107,18 +106,6 @@ server {{
 """
 
 
-def write_if_changed(path: Path, text: str) -> bool:
-    """Write `text` and return whether that changed anything."""
-    with contextlib.suppress(OSError):
-        if path.read_text() == text:
-            return False
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text)
-    beside.chmod(0o644)
-    beside.replace(path)
-    return True
-
-
 def reconcile(server: common.Server) -> None:
     """Make the instances on this server those of the tenants that Parameter Store lists."""
     folder = common.CONFIG_DIR / "tenants"
@@ -128,7 +115,7 @@ def reconcile(server: common.Server) -> None:
     ports_file = folder / "ports.json"
     known = json.loads(ports_file.read_text()) if ports_file.exists() else {}
     ports = assign_ports(known, set(tenants))
-    write_if_changed(ports_file, json.dumps(ports, sort_keys=True))
+    common.write(ports_file, json.dumps(ports, sort_keys=True))
     base = (common.CONFIG_DIR / "odoo.conf").read_text()
     nginx_changed = False
 
@@ -166,9 +153,9 @@ def serve(server: common.Server, tenant: Tenant, port: int, folder: Path, secret
     }
     password = secret_values.fetch(server, tenant["secret_arn"])
     line = secret_values.pgpass_line(server, tenant["role"], password)
-    common.write_private(secrets / f"{name}.pgpass", line, uid=server["uid"], gid=server["uid"])
-    changed = write_if_changed(folder / f"{name}.json", json.dumps(narrowed, sort_keys=True))
-    changed |= write_if_changed(folder / f"{name}.conf", odoo_configuration(base, tenant, port))
+    common.write(secrets / f"{name}.pgpass", line, owner=server["uid"])
+    changed = common.write(folder / f"{name}.json", json.dumps(narrowed, sort_keys=True))
+    changed |= common.write(folder / f"{name}.conf", odoo_configuration(base, tenant, port))
     unit = f"odoo-tenant@{name}.service"
     common.run(["systemctl", "restart" if changed else "start", "--no-block", unit])
-    return write_if_changed(folder / f"{name}.nginx", nginx_configuration(server, tenant, port))
+    return common.write(folder / f"{name}.nginx", nginx_configuration(server, tenant, port))
