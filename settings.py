@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from typing import Any, Final, TypeVar, get_origin
 
@@ -16,11 +17,11 @@ from pydantic import ValidationError
 
 from core import checks, offers, regions, settings_errors, settings_rules, sizing, subnets
 from core.problems import NAMESPACE, Invalid, Problem, SettingsError, full_key, nearest, printable
-from core.settings_model import TOP_LEVEL_KEYS, ConfiguredSettings
+from core.settings_model import DEFAULT_SERVER_IMAGE, TOP_LEVEL_KEYS, ConfiguredSettings
 from core.sizing import ServerRequest, Sizing, SizingRefused, SizingRequest
 from core.subnets import SubnetPlan
 
-__all__ = ["Settings", "SettingsError", "load", "parse"]
+__all__ = ["Settings", "SettingsError", "load", "parse", "refusing"]
 
 _T = TypeVar("_T")
 _MAX_DEPTH: Final = 20
@@ -45,6 +46,21 @@ class Settings(ConfiguredSettings):
     """Networks that may connect to the load balancer."""
     warnings: tuple[str, ...]
 
+    @property
+    def databases_left_out_because(self) -> str | None:
+        """Why logical databases, roles and grants are not made; None when they are."""
+        if self.database.admin_access.mode == "none":
+            return "openerp:database.adminAccess.mode is `none`"
+        source = self.database.restore_from or ""
+        if "/" in source or source.startswith("snapshot:"):
+            return f"the snapshot of openerp:database.restoreFrom ({source}) brings its own"
+        return None
+
+    def server_image_for(self, architecture: str) -> str:
+        """Return the image that servers of an `architecture` (`arm64`, `x86_64`) start from."""
+        debian = {"arm64": "arm64", "x86_64": "amd64"}[architecture]
+        return self.server_image or DEFAULT_SERVER_IMAGE.format(architecture=debian)
+
 
 def load(*, today: date | None = None) -> Settings:
     """Read the settings of the current stack, and log their warnings.
@@ -55,18 +71,25 @@ def load(*, today: date | None = None) -> Settings:
     """
     config = pulumi.Config(NAMESPACE)
     raw = {key: config.get(key) for key in sorted({*TOP_LEVEL_KEYS, *_configured_keys()})}
-    try:
+    with refusing():
         settings = parse(
             raw,
             stack=pulumi.get_stack(),
             region=pulumi.Config("aws").get("region") or "",
             today=today or date.today(),
         )
-    except SettingsError as error:
-        raise pulumi.RunError(str(error)) from None
     for warning in settings.warnings:
         pulumi.log.warn(warning)
     return settings
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn a `SettingsError` into what Pulumi prints without a traceback."""
+    try:
+        yield
+    except SettingsError as error:
+        raise pulumi.RunError(str(error)) from None
 
 
 def _configured_keys() -> Iterator[str]:

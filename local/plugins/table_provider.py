@@ -156,6 +156,8 @@ class TableProvider(rpc.Provider):
         return args
 
     def _kind(self, token: str) -> Kind:
+        # The SDK gives the type as a URN has it: with the types of all parents before it (`parent$child`).
+        token = token.rpartition("$")[2]
         if token not in self.kinds:
             raise PluginError(
                 f"{token} is not implemented by the local stand-in for pulumi-{self.package}; "

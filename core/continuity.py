@@ -1,0 +1,90 @@
+"""What a stack was before this run, from its own last outputs, and what follows from it.
+
+A first run has no outputs: everything here is then empty, and nothing is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from core import outputs, release
+from core.problems import Invalid, Problem, SettingsError
+from core.settings_model import ConfiguredSettings
+
+SNAPSHOT_PREFIX: Final = "snapshot:"
+"""`database.restoreFrom: snapshot:<identifier>` is for when no stack is left to ask."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continuity:
+    """The last run of a stack."""
+
+    release: str | None
+    issued_client_certificates: Mapping[str, str]
+    """Ledger of client certificates, see `core.revocation`."""
+    checkpoints: Mapping[str, str]
+    """Label -> RDS snapshot identifier of the checkpoints that exist."""
+
+
+def continuity(last_outputs: Mapping[str, Any]) -> Continuity:
+    """Read the outputs of a stack's last run; what is missing is empty."""
+    return Continuity(
+        release=last_outputs.get(outputs.RELEASE),
+        issued_client_certificates=dict(last_outputs.get(outputs.ISSUED_CLIENT_CERTIFICATES) or {}),
+        checkpoints=dict(last_outputs.get(outputs.CHECKPOINT_SNAPSHOTS) or {}),
+    )
+
+
+def check_release_step(settings: ConfiguredSettings, before: Continuity, *, stack: str) -> None:
+    """Refuse a downgrade, and an upgrade that is not permitted or whose checkpoint does not exist yet.
+
+    Raises:
+        SettingsError: names `openerp:release`.
+    """
+    if before.release is None:
+        return
+    allowed = settings.allow_upgrade_to
+    try:
+        release.transition(
+            release.parse(before.release),
+            release.parse(settings.release),
+            allow_upgrade_to=release.parse(allowed) if allowed else None,
+            checkpoint=settings.upgrade_checkpoint,
+            checkpoints=before.checkpoints,
+        )
+    except Invalid as refused:
+        raise SettingsError([Problem("openerp:release", refused.wrong, refused.right)], stack=stack) from None
+
+
+def restore_snapshot(
+    restore_from: str | None,
+    before: Continuity,
+    outputs_of: Callable[[str], Mapping[str, Any]],
+    *,
+    stack: str,
+) -> str | None:
+    """Return the RDS snapshot identifier behind `database.restoreFrom`, None when it is not set.
+
+    `label` is a checkpoint of this stack, `stack/label` one of another (whose outputs `outputs_of` reads),
+    `snapshot:<identifier>` a snapshot of the region.
+
+    Raises:
+        SettingsError: no such checkpoint; names those that there are.
+    """
+    if restore_from is None:
+        return None
+    if restore_from.startswith(SNAPSHOT_PREFIX):
+        return restore_from.removeprefix(SNAPSHOT_PREFIX)
+    other, _, label = restore_from.rpartition("/")
+    known = continuity(outputs_of(other)).checkpoints if other else before.checkpoints
+    if label in known:
+        return known[label]
+    there = ", ".join(sorted(known)) or "none"
+    problem = Problem(
+        "openerp:database.restoreFrom",
+        f"names checkpoint '{label}', which stack {other or stack} does not have (it has: {there})",
+        "Name one of these, or a snapshot itself as `snapshot:<RDS snapshot identifier>`",
+    )
+    raise SettingsError([problem], stack=stack)
