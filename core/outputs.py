@@ -94,9 +94,9 @@ OUTPUTS: Final[tuple[OutputDescription, ...]] = (
     ),
     _o(
         ISSUED_CLIENT_CERTIFICATES,
-        'map of "number name" to serial',
-        "Ledger of every client certificate ever issued by this stack, as decimal serial numbers. "
-        "One that has left the settings stays here: its serial is on the revocation list.",
+        'map of serial to "number name"',
+        "Ledger of every client certificate ever issued by this stack, by decimal serial number. One that "
+        'has left the settings reads "revoked: number name": its serial is on the revocation list.',
     ),
     _o(DATABASE_NAMES, "list of strings", "All logical databases: working, test, and one a tenant."),
     _o(WORKING_DATABASE, "string", "The database people work in."),

@@ -347,7 +347,7 @@ def _production(s: ConfiguredSettings, skip: frozenset[str]) -> Iterator[Problem
             yield _problem(key, f"{wrong}, and `openerp:environment` is production", right)
 
 
-@_rule("backup", "database")
+@_rule("backup")
 def _copy_region(s: ConfiguredSettings, c: Context) -> Iterator[Problem]:
     copy = s.backup.copy_region
     if copy is None:
@@ -357,12 +357,6 @@ def _copy_region(s: ConfiguredSettings, c: Context) -> Iterator[Problem]:
     except Invalid as invalid:
         yield _problem(["backup", "copyRegion"], invalid.wrong, invalid.right)
         return
-    if s.database.retention_days == 0:
-        yield _problem(
-            ["database", "retentionDays"],
-            "is 0, and `openerp:backup.copyRegion` copies the database's automated backups",
-            "Give 1 or more",
-        )
     first = regions.REGIONS.get(c.region)
     if copy == c.region:
         yield _problem(["backup", "copyRegion"], f"{copy} is the stack's own region", "Name another one")

@@ -371,11 +371,6 @@ def test_a_rarer_backup_is_kept_at_least_as_long(refuse: Refuse) -> None:
     assert problem.startswith("openerp:backup.weekly.retentionDays: 20 days is less than the 35 of `daily`")
 
 
-def test_a_copy_in_another_region_needs_automated_backups(refuse: Refuse) -> None:
-    (problem,) = refuse({"backup.copyRegion": "eu-west-1", "database.retentionDays": 0})
-    assert problem.startswith("openerp:database.retentionDays: is 0")
-
-
 def test_saas_takes_tenants_and_a_price(read: Read) -> None:
     settings = read(
         {
