@@ -382,6 +382,7 @@ class Deployment:
     async def _delete(self, step: Step) -> None:
         old = step.before
         if self.preview:
+            old.pending_replacement = step.pending_replacement
             return
         self._journal.begin(old, "deleting")
         try:

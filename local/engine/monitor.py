@@ -28,6 +28,7 @@ from local.engine.errors import EngineError, StepError
 from local.engine.providers import message_of, set_version
 from local.engine.steps import Alias, Goal
 from local.engine.values import from_struct, from_wire, to_struct
+from local.engine.values import number as whole
 
 FEATURES = {
     "secrets": resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,
@@ -54,7 +55,7 @@ def seconds(duration: str) -> float:
     parts = _DURATION.findall(duration)
     if not parts or "".join(number + unit for number, unit in parts) != duration:
         raise EngineError(f"{duration!r} is not a duration such as 5m or 1h30m")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    return whole(sum(float(number) * _SECONDS[unit] for number, unit in parts))
 
 
 Handler = Callable[[Any, Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]

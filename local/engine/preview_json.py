@@ -5,27 +5,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from local.engine import urn as urns
 from local.engine.state import Resource, resource_to_json
 from local.engine.steps import Op, Step
 from local.engine.values import mask
 
-_QUIET: Final = (Op.SAME, Op.READ, Op.READ_DISCARD)
 
-
-def _state(resource: Resource) -> dict[str, Any]:
+def _old_state(resource: Resource) -> dict[str, Any]:
     return resource_to_json(
         replace(resource, inputs=mask(resource.inputs), outputs=mask(resource.outputs)), None
     )
 
 
+def _new_state(resource: Resource) -> dict[str, Any]:
+    """A resource as it is planned: before the provider is asked, so without an id and outputs."""
+    id_ = resource.id if resource.external else ""
+    planned = replace(resource, inputs=mask(resource.inputs), outputs={}, id=id_, created="", modified="")
+    return resource_to_json(planned, None)
+
+
 def shown(step: Step) -> bool:
-    """Whether a preview lists the step: what changes, and the stack itself."""
+    """Whether a preview lists the step: what changes (a replacement as one step), and the stack itself."""
     if urns.is_root_stack(step.urn):
         return True
-    return step.op not in _QUIET and not urns.is_default_provider(step.urn)
+    if step.op is Op.SAME:
+        # Protection alone is no difference to the provider, but it is one to people.
+        return step.before.protect != step.after.protect
+    return step.logical and not urns.is_default_provider(step.urn)
 
 
 def step_to_json(step: Step) -> dict[str, Any]:
@@ -34,9 +42,9 @@ def step_to_json(step: Step) -> dict[str, Any]:
     if step.resource.provider:
         data["provider"] = step.resource.provider
     if step.old is not None:
-        data["oldState"] = _state(step.old)
+        data["oldState"] = _old_state(step.old)
     if step.new is not None:
-        data["newState"] = _state(step.new)
+        data["newState"] = _new_state(step.new)
     if step.changed_keys:
         data["diffReasons"] = step.changed_keys
     if step.replace_keys:

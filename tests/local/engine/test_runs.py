@@ -397,3 +397,11 @@ def test_history_records_each_run(world: World) -> None:
     kinds = [json.loads(path.read_text())["kind"] for path in entries]
     assert kinds == ["update", "destroy"]
     assert len(list(entries[0].parent.glob("*.checkpoint.json"))) == 2
+
+
+def test_an_asset_reaches_the_provider_and_its_change_is_seen(world: World) -> None:
+    program = 'Thing("a", {"text": pulumi.StringAsset("TEXT")})\n'
+    world.up(program.replace("TEXT", "one"))
+    assert [thing["text"] for thing in world.things.values()] == ["one"]
+    assert world.up().counts == {"same": 2}
+    assert world.up(program.replace("TEXT", "two")).counts == {"same": 1, "update": 1}

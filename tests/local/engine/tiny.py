@@ -13,12 +13,18 @@ import os
 import secrets
 import time
 from pathlib import Path
+from typing import Any
 
 from pulumi.provider.experimental import provider as rpc
 
 from local.plugins.plain import UNKNOWN, plain_map, property_map
 
 REPLACING = ("kind", "fixed")
+
+
+def comparable(values: dict[str, Any]) -> dict[str, Any]:
+    """Values in which an asset equals another of the same text."""
+    return {key: getattr(value, "text", value) for key, value in values.items()}
 
 
 def cloud() -> Path:
@@ -43,7 +49,7 @@ class TinyProvider(rpc.Provider):
         return rpc.CheckResponse(inputs=request.new_inputs)
 
     async def diff(self, request: rpc.DiffRequest) -> rpc.DiffResponse:
-        old, new = plain_map(request.old_state), plain_map(request.new_inputs)
+        old, new = comparable(plain_map(request.old_state)), comparable(plain_map(request.new_inputs))
         old.pop("serial", None)
         keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
         keys = [key for key in keys if key not in request.ignore_changes]
@@ -68,7 +74,7 @@ class TinyProvider(rpc.Provider):
         if path.exists():
             raise RuntimeError(f"{id_} exists already")
         outputs = {**inputs, "serial": secrets.token_hex(4)}
-        path.write_text(json.dumps(outputs))
+        path.write_text(json.dumps(comparable(outputs)))
         await asyncio.to_thread(time.sleep, inputs.get("slow", 0))
         return rpc.CreateResponse(id_, property_map(outputs, hidden))
 
@@ -79,7 +85,7 @@ class TinyProvider(rpc.Provider):
         if not request.preview:
             if inputs.get("fails") == "update":
                 raise RuntimeError("the thing resists")
-            (cloud() / request.resource_id).write_text(json.dumps(outputs))
+            (cloud() / request.resource_id).write_text(json.dumps(comparable(outputs)))
         return rpc.UpdateResponse(property_map(outputs, hidden))
 
     async def delete(self, request: rpc.DeleteRequest) -> None:
