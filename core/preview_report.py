@@ -109,7 +109,9 @@ def _steps(preview: Mapping[str, object]) -> list[_Step]:
         telling = {"replace": 3, "same": 0, "delete-replaced": 0}.get(str(raw.get("op")), 1)
         if step.urn not in chosen or telling > chosen[step.urn][0]:
             chosen[step.urn] = (telling, step)
-    return [step for _, step in chosen.values() if step.type != "pulumi:pulumi:Stack"]
+    steps = [step for _, step in chosen.values() if step.type != "pulumi:pulumi:Stack"]
+    # The engine works in parallel: without an order of our own, each push would shuffle the comment.
+    return sorted(steps, key=lambda step: (step.component, step.name, step.type))
 
 
 def _step(raw: Mapping[str, object]) -> _Step:
@@ -149,6 +151,9 @@ def _properties(
     if kind in _DELETING:
         return []
     found = changes({} if kind in ("create", "import") else before, after, secret_names=secret_names)
+    if kind == "create":
+        # Defaults that say nothing: what a provider adds empty, and the tags once more.
+        found = [change for change in found if change.path != "tagsAll" and change.new not in ("{}", "[]")]
     seen = {change.path for change in found}
     named = [
         *_mapping(raw.get("detailedDiff")),

@@ -160,6 +160,17 @@ def test_properties_are_shown_old_and_new_in_a_collapsed_block() -> None:
     assert "`allocatedStorage`, `tags`" in text.split("<details>")[0]
 
 
+def test_the_order_in_which_the_engine_worked_does_not_matter() -> None:
+    made = [step("create", "openerp:index:N$a:b/c:C", name, newState=state({"v": name})) for name in "cab"]
+    assert report(*made) == report(*reversed(made))
+
+
+def test_empty_defaults_of_a_new_resource_are_not_shown() -> None:
+    new = state({"tags": {}, "tagsAll": {"Project": "openerp"}, "rules": [], "size": 1})
+    details = report(step("create", "a:b/c:C", "x", newState=new)).split("```diff\n")[1].split("\n```")[0]
+    assert details == "+ size: 1"
+
+
 def test_an_unknown_value_is_said_in_words() -> None:
     for sentinel in UNKNOWN_SENTINELS:
         text = report(step("create", "aws:s3/bucket:Bucket", "b", newState=state({"arn": sentinel})))
