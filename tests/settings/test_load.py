@@ -113,7 +113,7 @@ def test_the_stacks_do_not_overlap_and_differ_by_environment() -> None:
     assert len({cidr for _, cidr in seen.values()}) == len(STACKS)
 
 
-def test_production_survives_the_day_its_release_loses_support_only_knowingly() -> None:
+def test_production_is_refused_once_its_release_is_out_of_support() -> None:
     config = yaml.safe_load((ROOT / "Pulumi.prod.yaml").read_text())["config"]
     raw = {key.removeprefix("openerp:"): value for key, value in config.items() if key.startswith("openerp:")}
     with pytest.raises(settings.SettingsError, match="openerp:release"):
