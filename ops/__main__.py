@@ -222,12 +222,9 @@ def service_sheet(
 def _aws_clients(region: str) -> Callable[[str], Any]:
     """Return service name to boto3 client of `region`; one place, which tests replace."""
     import boto3
-    from botocore.config import Config
 
     session = boto3.session.Session(region_name=region)
-    return lambda service: session.client(
-        service, config=Config(retries={"max_attempts": 5, "mode": "standard"})
-    )
+    return lambda service: session.client(service)
 
 
 def main() -> None:
