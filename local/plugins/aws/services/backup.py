@@ -113,9 +113,7 @@ SELECTION = Row(
     name=Name(longest=50),
     rename={
         "name": "SelectionName",
-        "selectionTags.type": "ConditionType",
-        "selectionTags.key": "ConditionKey",
-        "selectionTags.value": "ConditionValue",
+        "ListOfTags.type": "ConditionType",
         "stringLikes": "StringLike",
         "stringNotLikes": "StringNotLike",
         "key": "ConditionKey",

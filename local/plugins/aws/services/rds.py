@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from local.plugins.aws.clients import ApiError
@@ -12,7 +12,7 @@ from local.plugins.aws.row import Call, Name, Row, Step, Values, Wait
 from local.plugins.aws.services import _tagging as tagging
 from local.plugins.table_provider import PluginError
 
-DELETION_SECONDS = 120
+WAIT_SECONDS = 300
 TAGS = tagging.by_resource(
     "ResourceName",
     verbs=("AddTagsToResource", "RemoveTagsFromResource", "ListTagsForResource"),
@@ -26,6 +26,7 @@ def _create_instance(context: Context) -> Any:
         skipped = ("snapshotIdentifier",)
         names = " ".join(name for name in context.row.inputs.split() if name not in skipped)
         return context.run(Call("CreateDBInstance", result="DBInstance", inputs=names))
+    _await_snapshot(context, context.inputs["snapshotIdentifier"])
     # PostgreSQL's database and master user come with the snapshot.
     left_out = ("dbName", "username")
     names = " ".join(name for name in context.row.inputs.split() if name not in left_out)
@@ -74,17 +75,38 @@ def _delete_instance(context: Context) -> None:
     if context.value("deleteAutomatedBackups") is not None:
         arguments["DeleteAutomatedBackups"] = bool(context.value("deleteAutomatedBackups"))
     context.call("DeleteDBInstance", **arguments)
-    until = time.monotonic() + DELETION_SECONDS
-    while time.monotonic() < until:
-        try:
-            if not context.call("DescribeDBInstances", DBInstanceIdentifier=identifier)["DBInstances"]:
-                return
-        except ApiError as error:
-            if error.missing:
-                return
-            raise
-        time.sleep(0.2)
-    raise PluginError(f"{context.name}: {identifier} is still there {DELETION_SECONDS} s after its deletion")
+    _until(context, lambda: not _listed(context, "DBInstance", identifier), f"{identifier} to be gone")
+    if snapshot := arguments.get("FinalDBSnapshotIdentifier"):
+        _await_snapshot(context, snapshot)
+
+
+def _listed(context: Context, kind: str, identifier: str) -> list[Any]:
+    """Instances or snapshots of that identifier; none is no error."""
+    try:
+        answer = context.call(f"Describe{kind}s", **{f"{kind}Identifier": identifier})
+    except ApiError as error:
+        if error.missing:
+            return []
+        raise
+    return list(answer[f"{kind}s"])
+
+
+def _await_snapshot(context: Context, identifier: str) -> None:
+    """Waits until a snapshot can be restored from; one that does not exist is left to the restore to refuse."""
+
+    def ready() -> bool:
+        found = _listed(context, "DBSnapshot", identifier)
+        return not found or found[0]["Status"] == "available"
+
+    _until(context, ready, f"snapshot {identifier} to be complete")
+
+
+def _until(context: Context, done: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + WAIT_SECONDS
+    while not done():
+        if time.monotonic() > until:
+            raise PluginError(f"{context.name}: waited {WAIT_SECONDS} s for {what}")
+        time.sleep(0.1)
 
 
 def _modify_instance(context: Context) -> None:

@@ -57,6 +57,23 @@ def certificate(common_name: str) -> tuple[str, str]:
     return made.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
 
 
+def revocation_list() -> str:
+    """An empty revocation list of a CA that nobody knows, PEM."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Clients CA")]))
+        .last_update(now)
+        .next_update(now + datetime.timedelta(days=30))
+        .sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    )
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
 @dataclass
 class World:
     """What a sample can refer to, made with the provider itself when it is first needed."""
@@ -205,6 +222,12 @@ class World:
         return self.make(
             "aws:s3/bucketObjectv2:BucketObjectv2", bucket=self.bucket, key="ca.pem", content=body
         )
+
+    @cached_property
+    def revocations(self) -> str:
+        return self.make(
+            "aws:s3/bucketObjectv2:BucketObjectv2", bucket=self.bucket, key="ca.crl", content=revocation_list()
+        ).id
 
     @cached_property
     def trust_store(self) -> str:
@@ -793,7 +816,7 @@ SAMPLES: dict[str, Sample] = {
         lambda w: {
             "trustStoreArn": w.trust_store,
             "revocationsS3Bucket": w.bucket,
-            "revocationsS3Key": w.bundle.id,
+            "revocationsS3Key": w.revocations,
         },
         extended=True,
     ),
