@@ -18,6 +18,7 @@ log = logging.getLogger("emulator")
 
 SETTINGS = {
     "MOTO_DISABLE_GLOBAL_CORS": "true",
+    "MOTO_ACM_VALIDATION_WAIT": "0",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 """What moto reads from the environment when it is imported."""

@@ -155,7 +155,9 @@ class TableProvider(rpc.Provider):
         """The configuration for the rows' functions; raises ``PluginError`` for one that cannot be used."""
         return args
 
-    def _kind(self, token: str) -> Kind:
+    def _kind(self, qualified: str) -> Kind:
+        # A child's URN carries the types of its parents too: openerp:index:Certificate$tls:index/….
+        token = qualified.rpartition("$")[2]
         # The SDK gives the type as a URN has it: with the types of all parents before it (`parent$child`).
         token = token.rpartition("$")[2]
         if token not in self.kinds:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from local.postgres.supervisor import Supervisor
 
-MODULES = ("autoscaling", "backup", "budgets", "efs", "elbv2", "iam", "images", "rds")
+MODULES = ("autoscaling", "backup", "budgets", "efs", "elbv2", "iam", "images", "logs", "rds", "s3")
 
 
 @dataclass(frozen=True)

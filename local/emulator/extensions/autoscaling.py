@@ -13,7 +13,7 @@ from moto.core.utils import utcnow
 from moto.moto_api._internal import mock_random
 
 from local.emulator.extensions import Context
-from local.emulator.extensions.toolkit import Parameters, add, errors
+from local.emulator.extensions.toolkit import Parameters, add, errors, parameters
 
 error = errors("autoscaling")
 
@@ -123,6 +123,26 @@ def delete_notification_configuration(response: Any, given: Parameters) -> None:
     _notifications(response).pop((_group(response, given).name, given["TopicARN"]), None)
 
 
+def _check_capacity(wanted: int | None, least: int, most: int) -> None:
+    if wanted is not None and not least <= wanted <= most:
+        raise error(
+            "ValidationError",
+            f"Desired capacity:{wanted} must be between the specified min size:{least} and max size:{most}",
+        )
+
+
+def _patch_set_desired_capacity() -> None:
+    change = AutoScalingResponse.set_desired_capacity
+
+    def set_desired_capacity(response: Any) -> Any:
+        given = parameters(response)
+        group = _group(response, given)
+        _check_capacity(int(given["DesiredCapacity"]), group.min_size, group.max_size)
+        return change(response)
+
+    setattr(AutoScalingResponse, change.__name__, set_desired_capacity)
+
+
 def _patch_group() -> None:
     group = models.FakeAutoScalingGroup
     launch, set_capacity = group.replace_autoscaling_group_instances, group.set_desired_capacity
@@ -146,13 +166,6 @@ def _patch_group() -> None:
             self.availability_zones, self.vpc_zone_identifier = zones, identifier
 
     def set_desired_capacity(self: Any, new_capacity: int | None) -> None:
-        wanted = self.min_size if new_capacity is None else new_capacity
-        if wanted is not None and not (self.min_size or 0) <= wanted <= (self.max_size or 0):
-            raise error(
-                "ValidationError",
-                f"Desired capacity:{wanted} must be between the specified min size:{self.min_size} "
-                f"and max size:{self.max_size}",
-            )
         before = {id(state): place for place, state in enumerate(self.instance_states)}
         set_capacity(self, new_capacity)
         # moto takes what is left from a set, in an order that differs from process to process.
@@ -165,6 +178,12 @@ def _patch_group() -> None:
                 named["desired_capacity"] = most
             elif least is not None and self.desired_capacity < least:
                 named["desired_capacity"] = least
+        least, most = named.get("min_size"), named.get("max_size")
+        _check_capacity(
+            named.get("desired_capacity"),
+            self.min_size if least is None else least,
+            self.max_size if most is None else most,
+        )
         update(self, *args, **named)
 
     def launch_template(self: Any) -> dict[str, Any] | None:
@@ -184,6 +203,7 @@ def _patch_group() -> None:
 def install(_context: Context) -> None:
     """Puts the extension in place."""
     _patch_group()
+    _patch_set_desired_capacity()
     add(
         AutoScalingResponse,
         start_instance_refresh,

@@ -418,7 +418,7 @@ def get_recovery_point_restore_metadata(response: Any, given: Parameters) -> dic
             metadata |= {
                 "DBInstanceIdentifier": database.db_instance_identifier,
                 "DBInstanceClass": database.db_instance_class,
-                "DBSubnetGroupName": database.db_subnet_group_name or "",
+                "DBSubnetGroupName": _subnet_group(database),
                 "Engine": database.engine,
                 "MultiAZ": str(bool(database.multi_az)).lower(),
             }
@@ -430,12 +430,18 @@ def get_recovery_point_restore_metadata(response: Any, given: Parameters) -> dic
     }
 
 
+def _subnet_group(database: Any) -> str:
+    # moto's own name of it can be written and not read.
+    group = getattr(database, "db_subnet_group", None)
+    return str(group.name) if group is not None else ""
+
+
 def _restore_database(response: Any, row: dict[str, Any], metadata: dict[str, str]) -> tuple[str, State]:
     backend = rds_backends[response.current_account][response.region]
     overrides: dict[str, Any] = {
         "db_instance_identifier": metadata["DBInstanceIdentifier"],
         "db_instance_class": metadata.get("DBInstanceClass"),
-        "db_subnet_group_name": metadata.get("DBSubnetGroupName"),
+        "db_subnet_group_name": metadata.get("DBSubnetGroupName") or None,
         "db_parameter_group_name": metadata.get("DBParameterGroupName"),
         "vpc_security_group_ids": list(filter(None, metadata.get("VpcSecurityGroupIds", "").split(","))),
     }

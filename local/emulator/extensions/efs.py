@@ -46,7 +46,20 @@ def delete_file_system_policy(response: Any, given: Parameters) -> None:
     _file_system(response, given).file_system_policy = None
 
 
+def update_file_system_protection(response: Any, given: Parameters) -> dict[str, Any]:
+    """Whether replication may overwrite the file system."""
+    value = given.get("ReplicationOverwriteProtection", "ENABLED")
+    _file_system(response, given).local_protection = value
+    return {"ReplicationOverwriteProtection": value}
+
+
 def install(_context: Context) -> None:
     """Puts the extension in place."""
     route_all(urls)
-    add(EFSResponse, put_backup_policy, describe_backup_policy, delete_file_system_policy)
+    add(
+        EFSResponse,
+        put_backup_policy,
+        describe_backup_policy,
+        delete_file_system_policy,
+        update_file_system_protection,
+    )

@@ -120,7 +120,8 @@ def _patch_templates() -> None:
 
     def user_data(self: Any) -> Any:
         # moto parses that of a first version alone and fails on the others.
-        return parse_user_data(self.data.get("UserData"))
+        given = self.data.get("UserData")
+        return parse_user_data(given) if isinstance(given, str) else given
 
     LaunchTemplateVersion.image_id = property(image_id)  # type: ignore[assignment,method-assign]
     LaunchTemplateVersion.user_data = property(user_data)  # type: ignore[assignment,method-assign]

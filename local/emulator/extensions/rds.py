@@ -207,6 +207,7 @@ def _patch_backend(clusters: _Clusters) -> None:
         backend.copy_db_snapshot,
         backend.delete_db_snapshot,
     )
+    describe, modify_subnets = backend.describe_db_snapshots, backend.modify_db_subnet_group
     sources: list[str] = []
 
     def create_db_instance(self: Any, db_kwargs: Any) -> Any:
@@ -307,6 +308,26 @@ def _patch_backend(clusters: _Clusters) -> None:
             clusters.supervisor.copy_snapshot(key(source), key(made), clusters.settled(made))
         return made
 
+    def describe_db_snapshots(
+        self: Any,
+        db_instance_identifier: str | None,
+        db_snapshot_identifier: str | None = None,
+        snapshot_type: str | None = None,
+        filters: Any = None,
+    ) -> Any:
+        """Those of AWS Backup are listed with the others unless one type is asked for, as on AWS."""
+        if snapshot_type is None and "snapshot-type" not in (filters or {}):
+            filters = {**(filters or {}), "snapshot-type": ["automated", "manual", "awsbackup"]}
+        return describe(self, db_instance_identifier, db_snapshot_identifier, snapshot_type, filters)
+
+    def modify_db_subnet_group(self: Any, subnet_name: str, *args: Any, **named: Any) -> Any:
+        """moto takes the group out and does not put it back."""
+        if subnet_name not in self.subnet_groups:
+            raise error("DBSubnetGroupNotFoundFault", f"Subnet group {subnet_name} not found.")
+        group = modify_subnets(self, subnet_name, *args, **named)
+        self.subnet_groups[subnet_name] = group
+        return group
+
     def delete_db_snapshot(self: Any, db_snapshot_identifier: str) -> Any:
         gone = delete_snapshot(self, db_snapshot_identifier)
         if _runs_here(gone.database):
@@ -316,7 +337,8 @@ def _patch_backend(clusters: _Clusters) -> None:
     for method in (
         create_db_instance, restore_db_instance_from_db_snapshot, restore_db_instance_to_point_in_time,
         modify_db_instance, modify_db_parameter_group, reboot_db_instance, stop_db_instance,
-        start_db_instance, delete_db_instance, create_db_snapshot, copy_db_snapshot, delete_db_snapshot,
+        start_db_instance, delete_db_instance, create_db_snapshot, copy_db_snapshot, describe_db_snapshots,
+        delete_db_snapshot, modify_db_subnet_group,
     ):  # fmt: skip
         setattr(backend, method.__name__, method)
 

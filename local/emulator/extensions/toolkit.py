@@ -64,7 +64,9 @@ def errors(service: str) -> Callable[[str, str], ServiceException]:
 
     moto takes the service from the module of the class, and from it the HTTP status and the form.
     """
-    kind: type[ServiceException] = type("EmulatedError", (ServiceException,), {"__module__": f"moto.{service}.exceptions"})
+    kind: type[ServiceException] = type(
+        "EmulatedError", (ServiceException,), {"__module__": f"moto.{service}.exceptions"}
+    )
 
     def make(code: str, message: str) -> ServiceException:
         return kind(code, message)

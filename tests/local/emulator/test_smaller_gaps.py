@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -158,7 +159,9 @@ def test_policies_that_aws_manages_can_be_attached_and_read(client: Clients) -> 
     attached = iam.list_attached_role_policies(RoleName="server")["AttachedPolicies"]
     assert [policy["PolicyArn"] for policy in attached] == [arn]
     assert iam.get_policy(PolicyArn=arn)["Policy"]["PolicyName"] == "AmazonSSMManagedInstanceCore"
-    own = iam.create_policy(PolicyName="own", PolicyDocument='{"Version":"2012-10-17","Statement":[]}')
+    statement = {"Effect": "Allow", "Action": "logs:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    own = iam.create_policy(PolicyName="own", PolicyDocument=document)
     assert own["Policy"]["Arn"] in {policy["Arn"] for policy in iam.list_policies(Scope="Local")["Policies"]}
     with pytest.raises(ClientError) as caught:
         iam.attach_role_policy(RoleName="server", PolicyArn=arn + "Absent")
@@ -211,7 +214,7 @@ def test_a_budget_with_notifications_reads_back(client: Clients) -> None:
     ("service", "operation", "arguments"),
     [
         ("ec2", "describe_verified_access_instances", {}),
-        ("elbv2", "describe_capacity_reservation", {"LoadBalancerArn": "x"}),
+        ("elbv2", "modify_ip_pools", {"LoadBalancerArn": "x"}),
         ("backup", "list_frameworks", {}),
         ("secretsmanager", "validate_resource_policy", {"ResourcePolicy": "{}"}),
         ("route53", "list_cidr_collections", {}),

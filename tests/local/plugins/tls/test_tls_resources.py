@@ -33,7 +33,7 @@ CA_INPUTS: dict[str, Any] = {
 
 
 def urn(token: str) -> str:
-    return f"urn:pulumi:local::openerp::{token}::name"
+    return f"urn:pulumi:local::openerp::openerp:index:Certificate${token}::name"
 
 
 def create(token: str, inputs: dict[str, Any], *, preview: bool = False) -> rpc.CreateResponse:
