@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pulumi
 import pulumi_aws as aws
@@ -11,7 +12,7 @@ import pulumi_aws as aws
 from components.iam import trust_service
 from components.outputs import all_of
 from core.backup_rules import lifecycle
-from core.names import checkpoint_snapshot_identifier
+from core.names import checkpoint_snapshot_identifier, in_this_life
 
 SERVICE_POLICIES = {
     "backup": "arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForBackup",
@@ -54,13 +55,15 @@ class BackupSnapshotsArgs:
     out. `copy_provider` is an AWS provider for the second region; with it everything is copied there.
     `checkpoints` are labels: each is one snapshot of the database, taken when the label is first seen,
     after the resources in `checkpoints_after` are there. `stack` is part of the snapshots' names.
-    `protect` refuses to delete vaults, keys and snapshots from the stack.
+    `protect` refuses to delete vaults and keys from the stack.
     """
 
     stack: str
     rules: Mapping[str, BackupRule]
     database_instance_identifier: pulumi.Input[str]
     database_arn: pulumi.Input[str]
+    database_key_arn: pulumi.Input[str]
+    """The key that the snapshots are encrypted by; its id is part of their names."""
     file_system_arn: pulumi.Input[str] | None
     checkpoints: Sequence[str] = ()
     checkpoints_after: Sequence[pulumi.Resource] = ()
@@ -129,10 +132,12 @@ class BackupSnapshots(pulumi.ComponentResource):
             snapshot = aws.rds.Snapshot(
                 f"{name}-checkpoint-{label}",
                 db_instance_identifier=args.database_instance_identifier,
-                db_snapshot_identifier=checkpoint_snapshot_identifier(args.stack, label),
+                db_snapshot_identifier=pulumi.Output.from_input(args.database_key_arn).apply(
+                    partial(in_this_life, checkpoint_snapshot_identifier(args.stack, label))
+                ),
                 opts=pulumi.ResourceOptions(
                     parent=self,
-                    protect=args.protect,
+                    # Retained, and so not protected: taking a label out of the settings must be possible.
                     retain_on_delete=True,
                     # What was taken stays what it was: a database restored under another identifier
                     # must not replace the checkpoints of the one before it.

@@ -298,10 +298,9 @@ def final_snapshot_name(start: str, key_id: str, restored_from: str | None) -> s
     """Return a snapshot name that no other life of this server has used.
 
     RDS refuses to delete a server when a snapshot of that name exists, which it would after the second
-    `destroy` of a stack or the second restore. The key's id is new in each life of the stack, and
-    `restored_from` differs from one restore to the next.
+    `destroy` of a stack or the second restore; `restored_from` differs from one restore to the next.
     """
-    name = f"{start}-{key_id.replace('-', '')[:8]}"
+    name = names.in_this_life(start, key_id)
     if restored_from is None:
         return name
     return f"{name}-{hashlib.sha256(restored_from.encode()).hexdigest()[:6]}"

@@ -62,6 +62,25 @@ def final_snapshot_identifier(stack: str) -> str:
     return f"{PROJECT}-{stack}-final"
 
 
+def in_this_life(name: str, key_arn: str) -> str:
+    """Return `name` with digits that are new each time a stack is made from nothing.
+
+    Snapshots outlive their stack, and RDS takes no second one under the same name. The KMS key of the
+    database server lives exactly as long as the stack, so eight digits of its id tell its lives apart.
+    """
+    return f"{name}-{key_arn.rpartition('/')[2].replace('-', '')[:8]}"
+
+
+def tenant_database(tenant: str) -> str:
+    """Return the database of a tenant."""
+    return tenant
+
+
+def tenant_host(tenant: str, domain: str) -> str:
+    """Return the host name of a tenant, which the wildcard certificate and record cover."""
+    return f"{tenant}.{domain}"
+
+
 def tenant_role(tenant: str) -> str:
     """Return the PostgreSQL login role of a tenant's database (one role a tenant keeps RPC apart).
 

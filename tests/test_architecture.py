@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("core", "components", "ops", "local", "tests")
 PULUMI = {"pulumi", "pulumi_aws", "pulumi_tls", "pulumi_postgresql"}
 ALLOWED: dict[str, set[str]] = {
     "core": {"core", "jinja2", "pydantic", "cryptography"},
     "settings": {"core", "pydantic", "pulumi"},
     "components": {"core", "components"} | PULUMI,
+    "deployment": {"core", "settings", "components", "deployment"} | PULUMI,
     "ops": {"core", "ops", "boto3", "botocore", "typer", "rich", "cryptography", "pydantic", "yaml"},
-    "__main__": {"settings", "components", "core"} | PULUMI,
+    "__main__": {"deployment"} | PULUMI,
 }
 
 
@@ -76,8 +76,7 @@ def test_only_settings_reads_pulumi_config() -> None:
         for path in sources(room)
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute | ast.Name)
-        and (node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id) == "Config"
+        and ast.unparse(node.func) in ("pulumi.Config", "pulumi.config.Config")
     ]
     assert set(readers) == {"settings.py"}
 
@@ -85,7 +84,7 @@ def test_only_settings_reads_pulumi_config() -> None:
 def test_main_is_wiring_that_fits_on_a_screen_and_asks_for_no_stack_name() -> None:
     text = (ROOT / "__main__.py").read_text()
     code = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
-    assert len(code) <= 200
+    assert len(code) <= 80
     compared = [
         node.lineno
         for node in ast.walk(ast.parse(text))

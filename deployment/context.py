@@ -1,0 +1,77 @@
+"""What every part of the deployment needs to know: the settings, what was there before, and the account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+import settings as stack_settings
+from components.last_outputs import last_outputs
+from core import continuity, names
+from core.continuity import Continuity
+from settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Settings, the stack's last run, and what was asked of AWS; nothing of it is made here but providers."""
+
+    settings: Settings
+    before: Continuity
+    restored_snapshot: str | None
+    """RDS snapshot that the database server starts from."""
+    opts: pulumi.ResourceOptions
+    """For components: the provider with the region and the default tags."""
+    copies: aws.Provider | None
+    """Provider of the second region, where one is configured."""
+    account_id: str
+    zone_id: str | None
+    """Route 53 zone of the domain, where one is configured."""
+    tags: dict[str, str]
+    """For what the provider's default tags do not reach: instances and volumes."""
+
+    @property
+    def prefix(self) -> str:
+        """Start of the few physical names that a person must recognise."""
+        return names.resource_prefix(self.settings.stack)
+
+    @property
+    def production(self) -> bool:
+        """Whether changes wait for the maintenance window and secrets can be brought back."""
+        return self.settings.environment == "production"
+
+    @property
+    def tenants_path(self) -> str | None:
+        """SSM path of the tenants; None where the offer has none."""
+        return names.tenants_parameter_path(self.settings.stack) if self.settings.offer == "saas" else None
+
+
+def load() -> Context:
+    """Read and check everything that can be refused before a resource is declared.
+
+    Raises:
+        pulumi.RunError: settings, release step or checkpoint; the message says which and what to do.
+    """
+    settings = stack_settings.load()
+    before = continuity.continuity(last_outputs(settings.stack))
+    with stack_settings.refusing():
+        continuity.check_release_step(settings, before, stack=settings.stack)
+        restored = continuity.restore_snapshot(
+            settings.database.restore_from, before, last_outputs, stack=settings.stack
+        )
+    tags = {"Project": names.PROJECT, "Stack": settings.stack, "Environment": settings.environment}
+    provider = aws.Provider("aws", region=settings.region, default_tags={"tags": tags})
+    asked = pulumi.InvokeOptions(provider=provider)
+    zone, copies = settings.access.hosted_zone, settings.backup.copy_region
+    return Context(
+        settings=settings,
+        before=before,
+        restored_snapshot=restored,
+        opts=pulumi.ResourceOptions(providers=[provider]),
+        copies=aws.Provider("aws-copies", region=copies, default_tags={"tags": tags}) if copies else None,
+        account_id=aws.get_caller_identity(opts=asked).account_id,
+        zone_id=aws.route53.get_zone(name=zone, opts=asked).zone_id if zone else None,
+        tags=tags,
+    )

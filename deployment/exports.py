@@ -1,0 +1,88 @@
+"""The stack outputs: an API for clients, for `ops/` and for other stacks (described in core/outputs.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+
+from components.backup_snapshots import BackupSnapshots
+from components.monitoring import Monitoring
+from components.network import Network
+from core import names, outputs, service_sheet
+from deployment.context import Context
+from deployment.data import Data
+from deployment.entrance import Entrance
+from deployment.servers import Servers
+
+
+def what_clients_read(context: Context, entrance: Entrance) -> dict[str, Any]:
+    """Return addresses, ports, certificates and database names."""
+    settings, clients = context.settings, entrance.clients
+    domain = settings.access.domain
+    port = names.CLIENT_CERTIFICATE_PORT
+    return {
+        outputs.WEB_URL: f"https://{domain}/",
+        outputs.RPC_HOST: domain,
+        outputs.RPC_PORT: names.HTTPS_PORT,
+        outputs.RPC_PROTOCOL: "xmlrpcs",
+        outputs.CLIENT_CERTIFICATE_URL: f"https://{domain}:{port}/" if clients else None,
+        outputs.CLIENT_CERTIFICATE_PORT: port if clients else None,
+        outputs.LOAD_BALANCER_DNS_NAME: entrance.balancer.dns_name,
+        outputs.CA_CERTIFICATE: entrance.certificate.ca_certificate_pem,
+        outputs.CLIENT_CERTIFICATES: clients.certificates if clients else pulumi.Output.secret({}),
+        outputs.ISSUED_CLIENT_CERTIFICATES: clients.issued if clients else {},
+        outputs.WORKING_DATABASE: settings.database.working_name,
+        outputs.TEST_DATABASE: settings.database.test_name,
+        outputs.TENANTS: {
+            tenant.name: {
+                "database": names.tenant_database(tenant.name),
+                "url": f"https://{names.tenant_host(tenant.name, domain)}/",
+            }
+            for tenant in settings.tenants
+        },
+    }
+
+
+def what_operators_read(
+    context: Context,
+    network: Network,
+    data: Data,
+    servers: Servers,
+    backups: BackupSnapshots,
+    monitoring: Monitoring,
+) -> dict[str, Any]:
+    """Return identifiers for day two, and what the stack is."""
+    settings = context.settings
+    sheet = service_sheet.describe(settings, settings.sizing, region=settings.region)
+    return {
+        outputs.DATABASE_NAMES: data.databases.database_names,
+        outputs.DATABASE_INSTANCE_IDENTIFIER: data.server.instance_identifier,
+        outputs.DATABASE_ADDRESS: data.server.address,
+        outputs.DATABASE_PORT: data.server.port,
+        outputs.MASTER_SECRET_ARN: data.server.master_secret_arn,
+        outputs.APPLICATION_SECRET_ARNS: data.databases.application_secret_arns,
+        outputs.ADMINISTRATOR_SECRET_ARN: data.databases.administrator_secret_arn,
+        outputs.REPORTING_SECRET_ARN: data.databases.reporting_secret_arn,
+        outputs.FILE_SYSTEM_ID: data.files.file_system_id,
+        outputs.ACCESS_POINT_ID: data.files.access_point_id,
+        outputs.APP_AUTOSCALING_GROUP: servers.app.autoscaling_group_name,
+        outputs.WEB_CLIENT_AUTOSCALING_GROUP: servers.web_client.autoscaling_group_name,
+        outputs.BACKUP_VAULT_NAME: backups.vault_name,
+        outputs.BACKUP_PLAN_ID: backups.plan_id,
+        outputs.CHECKPOINT_SNAPSHOTS: backups.snapshot_identifiers,
+        outputs.ALARM_TOPIC_ARN: monitoring.topic_arn,
+        outputs.DASHBOARD_NAME: monitoring.dashboard_name,
+        outputs.LOG_GROUPS: {
+            "app": servers.app.log_group_name,
+            "web_client": servers.web_client.log_group_name,
+            "database": data.server.log_group_name,
+            "flow_logs": network.flow_log_group_name,
+        },
+        outputs.VPC_ID: network.vpc_id,
+        outputs.REGION: settings.region,
+        outputs.RELEASE: settings.release,
+        outputs.ENVIRONMENT: settings.environment,
+        outputs.OFFER: settings.offer,
+        outputs.SERVICE_SHEET: {"data": sheet.data(), "markdown": sheet.markdown()},
+    }

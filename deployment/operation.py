@@ -1,0 +1,89 @@
+"""What keeps it safe and tells when something is wrong: backups and monitoring."""
+
+from __future__ import annotations
+
+from components.backup_snapshots import BackupRule, BackupSnapshots, BackupSnapshotsArgs, VaultLock
+from components.monitoring import MonitoredDatabase, MonitoredServers, Monitoring, MonitoringArgs
+from components.server_group import ServerGroup
+from core.sizing import ServerSizing
+from deployment.context import Context
+from deployment.data import Data
+from deployment.entrance import Entrance
+from deployment.servers import Servers
+
+
+def backups(context: Context, data: Data) -> BackupSnapshots:
+    """Make the backup plan and the labelled checkpoints."""
+    wanted, server = context.settings.backup, data.server
+    rules = {"daily": wanted.daily, "weekly": wanted.weekly, "monthly": wanted.monthly}
+    lock = wanted.vault_lock
+    return BackupSnapshots(
+        "backup",
+        BackupSnapshotsArgs(
+            stack=context.settings.stack,
+            rules={
+                key: BackupRule(schedule=rule.schedule, retention_days=rule.retention_days)
+                for key, rule in rules.items()
+                if rule
+            },
+            database_instance_identifier=server.instance_identifier,
+            database_arn=server.instance_arn,
+            database_key_arn=server.kms_key_arn,
+            file_system_arn=data.files.file_system_arn,
+            checkpoints=wanted.checkpoints,
+            checkpoints_after=[data.databases],
+            vault_lock=VaultLock(
+                min_retention_days=lock.min_retention_days,
+                max_retention_days=lock.max_retention_days,
+                changeable_for_days=lock.changeable_for_days,
+            )
+            if lock
+            else None,
+            copy_provider=context.copies,
+            protect=context.settings.protect,
+        ),
+        context.opts,
+    )
+
+
+def monitoring(
+    context: Context, data: Data, servers: Servers, entrance: Entrance, backups: BackupSnapshots
+) -> Monitoring:
+    """Make the alarms, the dashboard and the budget."""
+    settings, size = context.settings, context.settings.sizing
+    return Monitoring(
+        "monitoring",
+        MonitoringArgs(
+            account_id=context.account_id,
+            region=settings.region,
+            dashboard_name=context.prefix,
+            database=MonitoredDatabase(
+                instance_identifier=data.server.instance_identifier,
+                burstable=size.database.burstable,
+                allocated_storage_gb=size.database.allocated_storage_gb,
+                connection_budget=size.database.connection_budget,
+            ),
+            load_balancer_arn=entrance.balancer.arn,
+            servers={
+                "app": _watched(servers.app, size.app),
+                "web-client": _watched(servers.web_client, size.web_client),
+            },
+            certificate_arns={"server": entrance.certificate.certificate_arn},
+            file_system_id=data.files.file_system_id,
+            file_system_throughput=settings.file_store.throughput,
+            backup_vault_name=backups.vault_name,
+            backup_vault_arn=backups.vault_arn,
+            copies=context.copies is not None,
+            email=settings.monitoring.email,
+            monthly_budget_usd=settings.monitoring.monthly_budget_usd,
+        ),
+        context.opts,
+    )
+
+
+def _watched(group: ServerGroup, size: ServerSizing) -> MonitoredServers:
+    return MonitoredServers(
+        autoscaling_group_name=group.autoscaling_group_name,
+        target_group_arn=group.target_group_arn,
+        burstable=size.burstable,
+    )
