@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from core.property_diff import SECRET, PropertyChange, changes, show
+from core.property_diff import SECRET, UNKNOWN, PropertyChange, changes, show
 
 COMMENT_LIMIT: Final = 65_536
 """Characters GitHub accepts in one comment (its API answers 422 `body is too long` above)."""
@@ -234,7 +234,7 @@ def _loud(steps: Sequence[_Step]) -> list[str]:
         blocks.append("\n".join(lines))
     rows = [
         f"| {_LABELS[step.op][0]} | {_code(step.name)} | {_code(step.type)} | {_verb(step)} | {_why(step)} |"
-        for step in sorted(lost, key=lambda step: (step.type not in DATA_TYPES, step.component, step.name))
+        for step in sorted(lost, key=_gravity)
     ]
     blocks.append(
         _table(
@@ -244,6 +244,13 @@ def _loud(steps: Sequence[_Step]) -> list[str]:
         )
     )
     return blocks
+
+
+def _gravity(step: _Step) -> tuple[bool, bool, str, str]:
+    """Order of what is lost: data first, and a cause before the replacements that only follow from it."""
+    decisive = [change for change in step.properties if _top(change.path) in step.reasons]
+    follows = bool(decisive) and all(change.new == UNKNOWN for change in decisive)
+    return step.type not in DATA_TYPES, follows, step.component, step.name
 
 
 def _verb(step: _Step) -> str:

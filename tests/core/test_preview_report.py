@@ -165,6 +165,18 @@ def test_the_order_in_which_the_engine_worked_does_not_matter() -> None:
     assert report(*made) == report(*reversed(made))
 
 
+def test_what_causes_replacements_stands_before_what_follows_from_it() -> None:
+    def replaced(name: str, key: str, old: str, new: str) -> dict[str, Any]:
+        states = {"oldState": state({key: old}), "newState": state({key: new})}
+        return step("replace", "a:b/c:C", name, replaceReasons=[key], **states)
+
+    text = report(
+        replaced("a-subnet", "vpcId", "vpc-1", UNKNOWN_STRING),
+        replaced("vpc", "cidr", "10.0.0.0", "10.1.0.0"),
+    )
+    assert text.index("| `vpc` |") < text.index("| `a-subnet` |")
+
+
 def test_empty_defaults_of_a_new_resource_are_not_shown() -> None:
     new = state({"tags": {}, "tagsAll": {"Project": "openerp"}, "rules": [], "size": 1})
     details = report(step("create", "a:b/c:C", "x", newState=new)).split("```diff\n")[1].split("\n```")[0]
