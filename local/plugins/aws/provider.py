@@ -249,14 +249,14 @@ class AwsProvider(rpc.Provider):
 
     def _found(self, context: Context) -> tuple[Values, Values] | None:
         """Computed outputs, and the inputs as the service tells them; ``None`` if the resource is gone."""
-        row = context.row
+        row, importing = context.row, not context.state
         if context.find() is None:
             return None
         computed = context.outputs(lookups=True)
         told: Values = {}
         for name in sorted(row.names(row.inputs) - set(row.outputs)):
             last = context.inputs.get(name, context.state.get(name))
-            if last is None and context.state:
+            if last is None and not importing:
                 continue
             value = context.read_back(name, last)
             if value is not None or last is not None:

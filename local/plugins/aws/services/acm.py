@@ -110,13 +110,14 @@ def _key_algorithm(context: Context) -> str | None:
 VALIDATION = Row(
     type="aws:acm/certificateValidation:CertificateValidation",
     service="acm",
-    inputs="certificateArn validationRecordFqdns",
+    inputs="certificateArn",
+    local="validationRecordFqdns",
     create=Call("DescribeCertificate", {"CertificateArn": "{certificateArn}"}, "Certificate", inputs=""),
     id="{certificateArn}",
     read=Call("DescribeCertificate", {"CertificateArn": "{certificateArn}"}, "Certificate", inputs=""),
     wait=Wait("Status == 'ISSUED'", "contains(['FAILED', 'VALIDATION_TIMED_OUT'], Status)", seconds=90),
     delete=(),
-    reads={"certificateArn": "CertificateArn", "validationRecordFqdns": ""},
+    reads={"certificateArn": "CertificateArn"},
     replace="certificateArn validationRecordFqdns",
 )
 

@@ -226,7 +226,10 @@ class World:
     @cached_property
     def revocations(self) -> str:
         return self.make(
-            "aws:s3/bucketObjectv2:BucketObjectv2", bucket=self.bucket, key="ca.crl", content=revocation_list()
+            "aws:s3/bucketObjectv2:BucketObjectv2",
+            bucket=self.bucket,
+            key="ca.crl",
+            content=revocation_list(),
         ).id
 
     @cached_property

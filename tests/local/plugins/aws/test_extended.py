@@ -61,7 +61,9 @@ def test_a_created_resource_is_found_again_and_differs_in_nothing(made: Resource
 
 
 @pytest.mark.parametrize("made", UPDATED, indirect=True)
-def test_an_update_in_place_is_applied_and_differs_in_nothing_afterwards(made: Resource, world: World) -> None:
+def test_an_update_in_place_is_applied_and_differs_in_nothing_afterwards(
+    made: Resource, world: World
+) -> None:
     update = SAMPLES[made.token].update
     assert update is not None
     inputs = {**made.given, **update(world)}
