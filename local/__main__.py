@@ -292,7 +292,8 @@ def _show_preview(result: Result, stack: str, *, details: bool) -> None:
 
     for line in describe(result.steps, details=details, paint=Paint(colours_wanted(sys.stdout))):
         say(line)
-    say(f"{stack}: {counted(result.counts, preview=True)} ({result.seconds:.1f} s)")
+    if result.succeeded:
+        say(f"{stack}: {counted(result.counts, preview=True)} ({result.seconds:.1f} s)")
 
 
 def _real_preview(stack: str, *, as_json: bool, markdown: bool, diff: bool, expect: bool) -> None:

@@ -96,7 +96,10 @@ def _report(message: str) -> None:
 
 
 def _program_traceback(error: BaseException, program: str) -> str:
-    """The traceback from the program's own first line on; of an error that is only a message, the message."""
+    """The traceback from the program's own first line on."""
+    if str(error).startswith("invoke of "):
+        # A provider's answer to a question of the program: it says by itself what is wrong.
+        return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     own = os.path.realpath(program)
     for index, frame in enumerate(frames):

@@ -7,6 +7,7 @@ message.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable
@@ -66,6 +67,7 @@ def _answers(handler: Handler) -> Handler:
 
     async def answer(self: Any, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         try:
+            await self.loaded()
             return await handler(self, request, context)
         except Stopped:
             await context.abort(grpc.StatusCode.UNAVAILABLE, _SHUT_DOWN)
@@ -82,13 +84,31 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     """Pulumi's ResourceMonitor for one run."""
 
     def __init__(
-        self, deployment: Deployment, *, project: str, stack: str, config: StackConfig, root: Path
+        self,
+        deployment: asyncio.Future[Deployment],
+        *,
+        project: str,
+        stack: str,
+        config: StackConfig,
+        root: Path,
+        preview: bool,
     ) -> None:
-        self.deployment = deployment
+        """`deployment` may still be loading its state while the program imports its packages."""
+        self._loading = deployment
+        self._preview = preview
         self._project = project
         self._stack = stack
         self._config = config
         self._root = root
+
+    @property
+    def deployment(self) -> Deployment:
+        """The run; every handler that uses it has waited until it is there."""
+        return self._loading.result()
+
+    async def loaded(self) -> None:
+        """Wait until the run's state is there."""
+        await asyncio.shield(self._loading)
 
     async def GetDeploymentInfo(self, request: Any, context: Any) -> Any:  # noqa: N802
         """What run this is, and what the engine can do."""
@@ -98,7 +118,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             organization="organization",
             config=self._config.values,
             configSecretKeys=sorted(self._config.secret_keys),
-            dryRun=self.deployment.preview,
+            dryRun=self._preview,
             parallel=PARALLEL,
             supportedFeatures=list(FEATURES.values()),
         )

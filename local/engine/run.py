@@ -223,47 +223,60 @@ async def _update(
 
     target, project = session.target, session.project
     began = time.monotonic()
-    base = session.load()
     watch = _Watch(events)
+    loading: asyncio.Future[Deployment] = asyncio.get_running_loop().create_future()
+    monitor = Monitor(
+        loading,
+        project=project.name,
+        stack=target.stack,
+        config=config,
+        root=project.directory,
+        preview=preview,
+    )
+    server, address = await serve(monitor, Engine(watch.log))
+    # The program imports its packages while the state is loaded and its secrets are decrypted.
+    program.start(
+        Run(
+            monitor=address,
+            project=project.name,
+            stack=target.stack,
+            organization=ORGANIZATION,
+            root=str(project.directory),
+            directory=str(project.main),
+            program=str(project.main),
+            config=config.values,
+            secret_keys=sorted(config.secret_keys),
+            preview=preview,
+            parallel=PARALLEL,
+        )
+    )
+    ready = _once(before)
+    try:
+        base = await asyncio.to_thread(session.load)
+    except BaseException:
+        program.end()
+        await server.stop(None)
+        raise
     message = pending_message(base)
     if message:
         watch.log("warning", message, "")
-    registry = Registry(
-        lambda package: BuiltinProvider() if package == "pulumi" else loader(package), _once(before)
-    )
     journal = Journal(None if preview else session.backend, target.stack, base, session.crypter)
     deployment = Deployment(
         project=project.name,
         stack=target.stack,
         base=base,
         config=config,
-        registry=registry,
+        registry=Registry(
+            lambda package: BuiltinProvider() if package == "pulumi" else loader(package), ready
+        ),
         builtins=Builtins(session.stack_outputs),
         journal=journal,
         preview=preview,
         events=watch,
     )
-    monitor = Monitor(
-        deployment, project=project.name, stack=target.stack, config=config, root=project.directory
-    )
-    server, address = await serve(monitor, Engine(watch.log))
     interrupted = _on_interrupt(deployment.stop)
+    loading.set_result(deployment)
     try:
-        program.start(
-            Run(
-                monitor=address,
-                project=project.name,
-                stack=target.stack,
-                organization=ORGANIZATION,
-                root=str(project.directory),
-                directory=str(project.main),
-                program=str(project.main),
-                config=config.values,
-                secret_keys=sorted(config.secret_keys),
-                preview=preview,
-                parallel=PARALLEL,
-            )
-        )
         ended = asyncio.create_task(program.wait(lambda line: watch.log("info", line, "")))
         stopped = asyncio.create_task(deployment.stopped.wait())
         await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pulumi.provider.experimental.provider import Provider
 
 PACKAGES: Final = ("aws", "postgresql", "tls")
 """The packages that have a plugin here."""
+
+
+@cache
+def _factory(package: str) -> Callable[[], Provider]:
+    """What makes plugins of a package, looked up once: a submodule of the same name would hide it later."""
+    return cast("Callable[[], Provider]", import_module(f"local.plugins.{package}").provider)
 
 
 def load(package: str) -> Provider:
@@ -19,5 +28,4 @@ def load(package: str) -> Provider:
             f"there is no local plugin for the package {package!r} (there are: {', '.join(PACKAGES)}); "
             "resources of it need the Pulumi CLI and a real account"
         )
-    module = import_module(f"local.plugins.{package}")
-    return cast("Provider", module.provider())
+    return _factory(package)()
