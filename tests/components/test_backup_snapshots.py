@@ -26,6 +26,8 @@ ALWAYS = {
     ("aws:backup/selection:Selection", "backup-selection"),
 }
 
+KEY_ARN = "arn:aws:kms:eu-central-1:123456789012:key/12ab34cd-56ef-7890-abcd-000000000000"
+
 
 def make(deploy: Deploy, *, copy_region: str | None = None, **changes: Any) -> Graph:
     def program() -> None:
@@ -36,6 +38,7 @@ def make(deploy: Deploy, *, copy_region: str | None = None, **changes: Any) -> G
             "rules": {"daily": DAILY},
             "database_instance_identifier": "database-1",
             "database_arn": "arn:database",
+            "database_key_arn": KEY_ARN,
             "file_system_arn": "arn:files",
             "checkpoints_after": [first],
             "copy_provider": provider,
@@ -138,13 +141,13 @@ def test_each_checkpoint_is_a_snapshot_that_outlives_the_stack_and_its_database(
     ]
     for snapshot in graph.of(SNAPSHOT):
         assert snapshot.retain_on_delete
-        assert snapshot.protect is protect
+        assert not snapshot.protect, "a label must be removable from the settings"
         assert snapshot.ignore_changes == ("dbInstanceIdentifier",)
         assert snapshot.depends_on_names == {"databases"}
         assert snapshot.inputs["dbInstanceIdentifier"] == "database-1"
     assert graph.outputs_of("backup")["snapshot_identifiers"] == {
-        "before-19": "openerp-prod-before-19",
-        "go-live": "openerp-prod-go-live",
+        "before-19": "openerp-prod-before-19-12ab34cd",
+        "go-live": "openerp-prod-go-live-12ab34cd",
     }
 
 
