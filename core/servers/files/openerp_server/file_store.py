@@ -7,37 +7,47 @@ the form. It has no package for Debian 13, hence these lines; docs/adr/0005-efs-
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 from datetime import UTC, datetime, timedelta
+from hashlib import sha1, sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from . import common
 
+ALGORITHM = "AWS4-HMAC-SHA256"
 FOLDER = Path("/run/openerp-files")
 VALID = timedelta(hours=3)
 """As efs-utils; the timer renews every hour."""
 
 
 def signature(server: common.Server, key_hash: str, credentials: Any, now: datetime) -> str:
-    """Return the SigV4 signature of «Connect», bound to the key whose SHA-1 is `key_hash`."""
-    from botocore.auth import SigV4QueryAuth
-    from botocore.awsrequest import AWSRequest
+    """Return the signature of «Connect», bound to the key whose SHA-1 is `key_hash`.
 
-    class AtThisTime(SigV4QueryAuth):  # type: ignore[misc]  # botocore ships no types
-        def add_auth(self, request: Any) -> None:
-            request.context["timestamp"] = now.strftime("%Y%m%dT%H%M%SZ")
-            self._modify_request_before_signing(request)
-            canonical = self.canonical_request(request)
-            request.context["signature"] = super().signature(self.string_to_sign(request, canonical), request)
-
-    request = AWSRequest(
-        method="GET",
-        url=f"https://{server['file_system_id']}/",
-        params={"Action": "Connect", "PublicKeyHash": key_hash},
+    SigV4 but for one thing, which is why botocore cannot make it: EFS leaves out the empty line that ends
+    the headers of a canonical request.
+    """
+    time = f"{now:%Y%m%dT%H%M%SZ}"
+    scope = f"{now:%Y%m%d}/{server['region']}/elasticfilesystem/aws4_request"
+    query = {
+        "Action": "Connect",
+        "PublicKeyHash": key_hash,
+        "X-Amz-Algorithm": ALGORITHM,
+        "X-Amz-Credential": f"{credentials.access_key}/{scope}",
+        "X-Amz-Date": time,
+        "X-Amz-Expires": "86400",
+        **({"X-Amz-Security-Token": credentials.token} if credentials.token else {}),
+        "X-Amz-SignedHeaders": "host",
+    }
+    request = "\n".join(
+        ["GET", "/", urlencode(query), f"host:{server['file_system_id']}", "host", sha256(b"").hexdigest()]
     )
-    AtThisTime(credentials, "elasticfilesystem", server["region"], expires=86400).add_auth(request)
-    return str(request.context["signature"])
+    to_sign = "\n".join([ALGORITHM, time, scope, sha256(request.encode()).hexdigest()])
+    key = f"AWS4{credentials.secret_key}".encode()
+    for part in (*scope.split("/"), to_sign):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key.hex()
 
 
 def openssl_configuration(
@@ -87,7 +97,7 @@ def make_certificate(server: common.Server, folder: Path, credentials: Any, now:
         openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072", "-out", key)
     public = folder / "public.der"
     openssl("rsa", "-in", key, "-RSAPublicKey_out", "-outform", "DER", "-out", public)
-    key_hash = hashlib.sha1(public.read_bytes(), usedforsecurity=False).hexdigest()
+    key_hash = sha1(public.read_bytes(), usedforsecurity=False).hexdigest()
     configuration.touch(0o600)
     configuration.write_text(openssl_configuration(server, folder, credentials, key_hash, now))
     (folder / "index.txt").write_text("")

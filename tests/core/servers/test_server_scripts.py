@@ -1,0 +1,589 @@
+"""The scripts that run on servers, each alone: no network, no database, no root."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import urllib.request
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import names
+from core.servers import ServerConfiguration
+from core.servers.bare_source import bare_source
+from core.servers.cloud_init import cloud_config, server_settings
+from core.servers.files.openerp_server import (
+    __main__ as program,
+)
+from core.servers.files.openerp_server import (
+    agents,
+    common,
+    file_store,
+    first_start,
+    install,
+    secret_values,
+    tenants,
+)
+from tests.core.servers.conftest import SAAS, MakeServer
+
+FOLDER = Path(file_store.__file__).parent
+# Runs of certificate_utils.py of AWS's efs-utils 3.2.0 with the same input gave these.
+SIGNATURE_WITH_TOKEN = "09b81b36e5b1144194a525a575eb35220f337ce487580db0367e3100cd0996b2"
+SIGNATURE_WITHOUT_TOKEN = "8672bf2302da434b36820b5fed63438770c64f7a32bc96b23517dd2d3a0dad97"
+TOKEN = "IQoJb3JpZ2luX2VjEX//token+with/odd=chars=="
+
+
+@pytest.fixture
+def settings(make_server: MakeServer) -> common.Server:
+    return server_settings(make_server())
+
+
+@pytest.fixture(autouse=True)
+def quiet_console(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    console = tmp_path / "console"
+    console.touch()
+    monkeypatch.setattr(common, "CONSOLE", console)
+    return console
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    def now(self) -> float:
+        return self.time
+
+
+# Patience and errors.
+
+
+def test_what_fails_at_first_is_tried_again_and_said_once(quiet_console: Path) -> None:
+    clock, results = Clock(), [OSError("no route"), OSError("no route"), None]
+
+    def action() -> str:
+        result = results.pop(0)
+        if result:
+            raise result
+        return "here"
+
+    assert common.keep_trying("secret", action, seconds=60, sleep=clock.sleep, now=clock.now) == "here"
+    assert quiet_console.read_text().count("no route") == 1
+
+
+def test_patience_ends_with_the_last_reason() -> None:
+    clock = Clock()
+
+    def action() -> None:
+        raise OSError("no route")
+
+    with pytest.raises(common.StepError, match=r"^secret: OSError: no route$"):
+        common.keep_trying("secret", action, seconds=60, sleep=clock.sleep, now=clock.now)
+    assert clock.time <= 60
+
+
+def test_a_final_reason_is_not_tried_again() -> None:
+    clock = Clock()
+
+    def action() -> None:
+        raise common.StepError("wrong environment")
+
+    with pytest.raises(common.StepError, match="wrong environment"):
+        common.keep_trying("database", action, seconds=60, sleep=clock.sleep, now=clock.now)
+    assert clock.time == 0
+
+
+def test_a_failed_command_says_why_and_never_what_it_was_told_in_secret() -> None:
+    with pytest.raises(common.StepError) as failure:
+        common.run(["sh", "-c", "cat >/dev/null; echo broken >&2; exit 3"], text="the-password")
+    assert "status 3: broken" in str(failure.value)
+    assert "the-password" not in str(failure.value)
+
+
+def test_a_missing_console_is_not_created(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(common, "CONSOLE", tmp_path / "none")
+    common.tell("something")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_step_that_fails_ends_with_one_sentence_on_the_console(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quiet_console: Path
+) -> None:
+    monkeypatch.setattr(common, "CONFIG_DIR", tmp_path)
+    assert program.main(["install"]) == 1
+    text = quiet_console.read_text()
+    assert text.startswith("openerp: install failed: the settings of this server cannot be read")
+    assert "Traceback" not in text
+
+
+# Secrets.
+
+
+@pytest.mark.parametrize("value", ['{"username": "x", "password": "p:w\\\\d"}', "p:w\\d"])
+def test_a_password_is_read_from_json_or_taken_as_it_is(value: str) -> None:
+    assert secret_values.password_in(value) == "p:w\\d"
+
+
+def test_json_without_a_password_is_refused_without_being_shown() -> None:
+    with pytest.raises(common.StepError) as failure:
+        secret_values.password_in('{"pass": "hunter2"}')
+    assert "hunter2" not in str(failure.value)
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1))
+def test_any_password_survives_the_form_of_the_password_file(password: str) -> None:
+    settings = {"database_host": "h", "database_port": 5432}
+    line = secret_values.pgpass_line(settings, "role", password).removesuffix("\n")
+    fields, field, escaped = [], "", False
+    for letter in line:
+        if escaped:
+            field, escaped = field + letter, False
+        elif letter == "\\":
+            escaped = True
+        elif letter == ":":
+            fields.append(field)
+            field = ""
+        else:
+            field += letter
+    assert [*fields, field] == ["h", "5432", "*", "role", password]
+
+
+def test_a_secret_file_is_its_owners_alone_and_written_only_when_it_changes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    owners: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda handle, uid, gid: owners.append((uid, gid)))
+    path = tmp_path / "pgpass"
+    assert common.write(path, "one\n", owner=names.ODOO_UID)
+    assert not common.write(path, "one\n", owner=names.ODOO_UID)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert owners == [(names.ODOO_UID, names.ODOO_UID)]
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name.endswith(".new")] == []
+
+
+# File store.
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"), [(TOKEN, SIGNATURE_WITH_TOKEN), (None, SIGNATURE_WITHOUT_TOKEN)]
+)
+def test_the_signature_is_what_aws_own_helper_computes(token: str | None, expected: str) -> None:
+    credentials = SimpleNamespace(
+        access_key="ASIAEXAMPLEEXAMPLE00", secret_key="secret/access+key", token=token
+    )
+    found = file_store.signature(
+        {"file_system_id": "fs-0123456789abcdef0", "region": "eu-west-1"},
+        "0123456789abcdef0123456789abcdef01234567",
+        credentials,
+        datetime(2026, 11, 23, 2, 30, tzinfo=UTC),
+    )
+    assert found == expected
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on PATH: no certificate is made here")
+def test_the_certificate_names_access_point_file_system_and_caller(
+    settings: common.Server, tmp_path: Path
+) -> None:
+    credentials = SimpleNamespace(access_key="ASIAEXAMPLEEXAMPLE00", secret_key="very-secret", token=TOKEN)
+    now = datetime.now(UTC).replace(microsecond=0)
+    for _ in range(2):  # renewing keeps the key
+        file_store.make_certificate(settings, tmp_path, credentials, now)
+    certificate = x509.load_pem_x509_certificate((tmp_path / "certificate.pem").read_bytes())
+    extensions = {extension.oid.dotted_string: extension.value for extension in certificate.extensions}
+    texts = {
+        key: value.value for key, value in extensions.items() if isinstance(value, x509.UnrecognizedExtension)
+    }
+    assert texts["1.3.6.1.4.1.4843.7.1"].endswith(settings["access_point_id"].encode())
+    assert texts["1.3.6.1.4.1.4843.7.3"].endswith(settings["file_system_id"].encode())
+    assert b"ASIAEXAMPLEEXAMPLE00" in texts["1.3.6.1.4.1.4843.7.2"]
+    assert certificate.not_valid_before_utc < now < certificate.not_valid_after_utc
+    assert certificate.not_valid_after_utc - now == file_store.VALID
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"very-secret" not in left
+    identifier = extensions["2.5.29.14"]
+    assert isinstance(identifier, x509.SubjectKeyIdentifier)
+    assert identifier.digest == hashlib.sha1((tmp_path / "public.der").read_bytes()).digest()
+
+
+# Installation.
+
+
+def test_a_package_of_another_hash_is_refused_and_not_installed(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = server_settings(
+        make_server(package_source="nightly", package_date="20261101", package_sha256="a" * 64)
+    )
+    monkeypatch.setattr(install, "CACHE", tmp_path)
+    monkeypatch.setattr(install, "patient_apt", lambda *arguments: pytest.fail("apt was called"))
+
+    def download(url: str, path: Path) -> str:
+        assert url == "https://nightly.odoo.com/19.0/nightly/deb/odoo_19.0.20261101_all.deb"
+        path.write_text("something else")
+        return "b" * 64
+
+    monkeypatch.setattr(install, "download", download)
+    with pytest.raises(
+        common.StepError, match=r"has SHA-256 b{64}, but the setting package\.sha256 says a{64}"
+    ):
+        install.install_odoo(settings)
+    assert list(tmp_path.glob("*.deb")) == []
+
+
+def test_a_download_is_hashed_as_it_comes(tmp_path: Path) -> None:
+    (tmp_path / "from").write_bytes(b"package")
+    found = install.download((tmp_path / "from").as_uri(), tmp_path / "to")
+    assert found == hashlib.sha256(b"package").hexdigest()
+    assert (tmp_path / "to").read_bytes() == b"package"
+
+
+def test_packages_start_no_service_while_they_are_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(install, "POLICY", tmp_path / "policy-rc.d")
+    with pytest.raises(RuntimeError), install.no_service_starts():
+        policy = tmp_path / "policy-rc.d"
+        assert subprocess.run([str(policy)], check=False).returncode == 101
+        raise RuntimeError
+    assert not (tmp_path / "policy-rc.d").exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"), [("Odoo Server 19.0-20261101", True), ("Odoo Server 18.0", False)]
+)
+def test_an_odoo_of_another_release_is_refused(
+    settings: common.Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str, fits: bool
+) -> None:
+    program_file = tmp_path / "odoo"
+    program_file.write_text(f"#!/bin/sh\necho '{version}'\n")
+    program_file.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name: str(program_file))
+    if fits:
+        install.check_odoo(settings)
+    else:
+        with pytest.raises(common.StepError, match=r"release says 19\.0"):
+            install.check_odoo(settings)
+
+
+def test_the_addons_folder_is_local_and_only_files_and_sessions_are_shared(
+    settings: common.Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "chown", lambda path, uid, gid: None)
+    places = {key: str(tmp_path / key) for key in ("data_dir", "shared_dir", "log_dir")}
+    for _ in range(2):
+        install.make_folders({**settings, **places})
+    data = tmp_path / "data_dir"
+    assert (data / "filestore").readlink() == tmp_path / "shared_dir" / "filestore"
+    assert (data / "sessions").readlink() == tmp_path / "shared_dir" / "sessions"
+    assert (data / "addons" / "19.0").is_dir()
+    assert not (data / "addons").is_symlink()
+
+
+def test_agents_come_from_the_region_itself(settings: common.Server) -> None:
+    for url in agents.package_urls(settings, "arm64").values():
+        assert url.startswith("https://")
+        assert "eu-west-1" in url
+        assert "arm64" in url
+        urllib.request.Request(url)
+
+
+# First start.
+
+
+class FakeDatabase(first_start.Database):
+    """A database as far as the first start looks at it; it keeps what is written."""
+
+    def __init__(self, tables: set[str], state: dict[str, str], parameters: dict[str, str]) -> None:
+        self.tables, self.kept, self.parameters = tables, state, parameters
+        self.installed: set[str] = set()
+        self.statements: list[str] = []
+
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        self.statements.append(statement)
+        return []
+
+    def has_table(self, name: str) -> bool:
+        return name in self.tables
+
+    def state(self, key: str) -> str | None:
+        return self.kept.get(key)
+
+    def set_state(self, key: str, value: str) -> None:
+        self.kept[key] = value
+
+    def parameter(self, key: str) -> str | None:
+        return self.parameters.get(key)
+
+    def missing_modules(self, wanted: Any) -> list[str]:
+        return sorted(set(wanted) - self.installed)
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], str | None]]:
+    """Odoo commands as they would run, with what they would read."""
+    ran: list[tuple[list[str], str | None]] = []
+    monkeypatch.setattr(
+        first_start, "odoo", lambda server, conf, arguments, text=None: ran.append((arguments, text))
+    )
+    monkeypatch.setattr(secret_values, "fetch", lambda server, arn: "it's\\secret")
+    return ran
+
+
+def prepare(settings: common.Server, database: FakeDatabase) -> None:
+    first_start.prepare(settings, Path("odoo.conf"), database, "openerp")
+
+
+def test_an_empty_database_is_made_once_under_the_lock(
+    settings: common.Server, commands: list[tuple[list[str], str | None]]
+) -> None:
+    database = FakeDatabase(set(), {}, {"auth_signup.invitation_scope": "b2b"})
+    database.installed = {"base", "web", *settings["modules"]}
+    prepare(settings, database)
+    assert "pg_advisory_lock" in database.statements[0]
+    assert [arguments[0] for arguments, _ in commands] == ["server", "shell"]
+    assert database.kept == {"environment": "production", "release": "19.0", "first_start": "done"}
+    prepare(settings, database)
+    assert len(commands) == 2
+
+
+def test_the_administrators_password_goes_through_standard_input_alone(
+    settings: common.Server, commands: list[tuple[list[str], str | None]], quiet_console: Path
+) -> None:
+    database = FakeDatabase(set(), {}, {"auth_signup.invitation_scope": "b2b"})
+    database.installed = {"base", "web", *settings["modules"]}
+    prepare(settings, database)
+    assert all("secret" not in " ".join(arguments) for arguments, _ in commands)
+    assert "secret" not in quiet_console.read_text()
+    script = commands[1][1]
+    assert script
+    found = [node.value for node in ast.walk(ast.parse(script)) if isinstance(node, ast.Constant)]
+    assert "it's\\secret" in found
+    assert "b2b" in found
+
+
+def test_a_module_that_does_not_exist_fails_the_first_start_although_odoo_says_0(
+    settings: common.Server, commands: list[tuple[list[str], str | None]]
+) -> None:
+    database = FakeDatabase(set(), {}, {})
+    database.installed = {"base", "web", "crm"}
+    with pytest.raises(common.StepError, match="could not be installed in openerp: sale_management"):
+        prepare(settings, database)
+    assert database.kept["first_start"] == "begun"
+    assert len(commands) == 1
+
+
+def test_a_making_that_was_cut_short_is_taken_up_again(
+    settings: common.Server, commands: list[tuple[list[str], str | None]]
+) -> None:
+    state = {"environment": "production", "first_start": "begun"}
+    database = FakeDatabase({"ir_module_module"}, state, {"auth_signup.invitation_scope": "b2b"})
+    database.installed = {"base", "web", *settings["modules"]}
+    prepare(settings, database)
+    assert database.kept["first_start"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("environment", "state", "parameters", "reason"),
+    [
+        ("training", {"environment": "production"}, {}, "belongs to production, but this server to training"),
+        ("production", {"environment": "training"}, {}, "belongs to training"),
+        (
+            "production",
+            {"environment": "production"},
+            {"database.is_neutralized": "True"},
+            "neutralised copy",
+        ),
+        ("production", {}, {}, "says nothing of its environment"),
+        ("development", {}, {}, "says nothing of its environment"),
+    ],
+)
+def test_a_database_that_is_not_ours_is_neither_changed_nor_served(
+    settings: common.Server,
+    commands: list[tuple[list[str], str | None]],
+    environment: str,
+    state: dict[str, str],
+    parameters: dict[str, str],
+    reason: str,
+) -> None:
+    before = dict(state)
+    database = FakeDatabase({"ir_module_module"}, state, parameters)
+    with pytest.raises(common.StepError, match=reason):
+        prepare({**settings, "environment": environment}, database)
+    assert commands == []
+    assert database.kept == before
+
+
+def test_a_file_store_that_is_not_mounted_stops_the_first_start(
+    settings: common.Server, tmp_path: Path
+) -> None:
+    with pytest.raises(common.StepError, match="not mounted"):
+        first_start.check_file_store({**settings, "shared_dir": str(tmp_path)})
+
+
+# Tenants.
+
+
+TENANT = {
+    "name": "acme",
+    "database": "acme",
+    "role": "openerp_app_acme",
+    "host": "acme.example.com",
+    "secret_arn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:acme-AbCdEf",
+}
+
+
+def test_a_tenant_that_would_break_a_file_is_refused() -> None:
+    assert tenants.read_tenant(json.dumps(TENANT)) == TENANT
+    for key, value in (
+        ("name", "../x"),
+        ("host", "x;\nserver"),
+        ("database", "a b"),
+        ("role", ""),
+        ("secret_arn", "hunter2"),
+    ):
+        with pytest.raises(ValueError, match=key):
+            tenants.read_tenant(json.dumps({**TENANT, key: value}))
+    with pytest.raises(ValueError, match="not a JSON object"):
+        tenants.read_tenant("[]")
+
+
+@given(st.sets(st.text("abc", min_size=1, max_size=3)), st.sets(st.text("abc", min_size=1, max_size=3)))
+def test_a_tenant_keeps_its_port_and_no_two_share_one(before: set[str], after: set[str]) -> None:
+    first = tenants.assign_ports({}, before)
+    second = tenants.assign_ports(first, after)
+    assert set(second) == after
+    assert len(set(second.values())) == len(after)
+    assert all(second[name] == first[name] for name in before & after)
+
+
+def test_a_tenants_instance_reaches_one_database_with_its_own_role(make_server: MakeServer) -> None:
+    server = make_server(**SAAS)
+    base = next(
+        file["content"]
+        for file in cloud_config(server)["write_files"]
+        if file["path"] == "/etc/openerp/odoo.conf"
+    )
+    parser = configparser.RawConfigParser()
+    parser.read_string(tenants.odoo_configuration(base, TENANT, 20007))
+    options = parser["options"]
+    assert options["db_user"] == "openerp_app_acme"
+    assert options["db_name"] == "acme"
+    assert options["dbfilter"] == "^acme$"
+    assert options["http_port"] == "20007"
+    assert options["workers"] == "0"
+    assert options["max_cron_threads"] == "1"
+    assert options["list_db"] == "False"
+    assert options["admin_passwd"] == ""
+    assert options["db_sslmode"] == "verify-full"
+
+
+def test_nginx_serves_a_tenant_by_its_host_name_alone(make_server: MakeServer) -> None:
+    text = tenants.nginx_configuration(server_settings(make_server(**SAAS)), TENANT, 20007)
+    assert "server_name acme.example.com;" in text
+    assert f"listen {names.APP_TARGET_PORT};" in text
+    assert "server 127.0.0.1:20007" in text
+
+
+def test_new_tenants_start_and_removed_ones_stop(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(common, "CONFIG_DIR", tmp_path)
+    monkeypatch.setattr(common, "RUN_DIR", tmp_path / "run")
+    monkeypatch.setattr(os, "fchown", lambda *arguments: None)
+    monkeypatch.setattr(secret_values, "fetch", lambda server, arn: "pw")
+    ran: list[str] = []
+    monkeypatch.setattr(common, "run", lambda command, **options: ran.append(" ".join(command)))
+    server = make_server(**SAAS)
+    (tmp_path / "tenants").mkdir()
+    base = next(f["content"] for f in cloud_config(server)["write_files"] if f["path"].endswith("odoo.conf"))
+    (tmp_path / "odoo.conf").write_text(base)
+    settings = server_settings(server)
+
+    monkeypatch.setattr(tenants, "fetch_tenants", lambda server: {"acme": TENANT})
+    tenants.reconcile(settings)
+    assert ran == [
+        "systemctl restart --no-block odoo-tenant@acme.service",
+        "systemctl reload openerp-nginx.service",
+    ]
+    ran.clear()
+    tenants.reconcile(settings)
+    assert ran == ["systemctl start --no-block odoo-tenant@acme.service"]
+
+    ran.clear()
+    monkeypatch.setattr(tenants, "fetch_tenants", lambda server: {})
+    tenants.reconcile(settings)
+    assert ran[0].startswith("systemctl stop odoo-tenant@acme.service")
+    assert ran[-1] == "systemctl reload openerp-nginx.service"
+    assert [path.name for path in (tmp_path / "tenants").iterdir()] == ["ports.json"]
+    assert list((tmp_path / "run" / "tenants").iterdir()) == []
+
+
+# What travels.
+
+
+def without_what_readers_need(source: str) -> str:
+    """Return the syntax of `source` less docstrings and annotations."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            kept = [
+                part
+                for part in body
+                if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+            ]
+            node.body = kept or ([] if isinstance(node, ast.Module) else [ast.Pass()])  # type: ignore[attr-defined]  # every node with a body
+    return ast.dump(tree)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+def test_scripts_travel_without_comments_and_do_the_same(path: Path) -> None:
+    source = path.read_text()
+    bare = bare_source(source)
+    assert without_what_readers_need(bare) == without_what_readers_need(source)
+    assert len(bare) < len(source)
+
+
+def test_bare_source_keeps_what_only_looks_like_a_comment() -> None:
+    source = (
+        'def f(a: int = 1) -> str:\n    """Doc."""\n    # gone\n    return f"""# kept\n\n  {a}"""  # gone\n'
+    )
+    bare = bare_source(source)
+    assert bare == 'def f(a = 1):\n    return f"""# kept\n\n  {a}"""\n'
+
+
+@pytest.mark.skipif(
+    shutil.which("shellcheck") is None, reason="no shellcheck on PATH: the launcher is not checked"
+)
+def test_the_launcher_is_clean_shell() -> None:
+    subprocess.run(["shellcheck", str(FOLDER.parent / "openerp-server")], check=True)
+
+
+def test_every_step_that_a_unit_runs_exists(server: ServerConfiguration) -> None:
+    wanted = {
+        line.split()[1]
+        for file in cloud_config(server)["write_files"]
+        for line in file["content"].splitlines()
+        if line.startswith("ExecStart=/usr/local/sbin/openerp-server")
+    }
+    assert wanted <= {*program.STEPS, "report", "tenants"}
