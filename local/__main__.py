@@ -86,30 +86,40 @@ def target(stack: str) -> Target:
     )
 
 
-def region_of(stack: str) -> str:
-    """The AWS region of a stack's configuration."""
+def plain_config(stack: str) -> tuple[str, dict[str, Any]]:
+    """The project's name and what a stack's configuration says in plain, with the project's own values."""
     from local.engine import config
 
     project = config.load_project(places.ROOT)
     path = config.stack_file(places.ROOT, stack)
-    values = config.plain_values(path, project.name) if path.exists() else {}
-    fallback = next(
-        (str(key.value) for key in project.config if key.name == "aws:region" and key.value), None
-    )
-    region = values.get("aws:region", fallback)
+    values = {key.name: key.value for key in project.config if key.value is not None}
+    if path.exists():
+        values |= config.plain_values(path, project.name)
+    return project.name, values
+
+
+def region_of(stack: str) -> str:
+    """The AWS region of a stack's configuration."""
+    region = plain_config(stack)[1].get("aws:region")
     if not region:
-        raise EngineError(f"{path.name}: aws:region is missing: say in which AWS region the stack is")
+        raise EngineError(f"Pulumi.{stack}.yaml: aws:region is missing: say in which AWS region the stack is")
     return str(region)
 
 
 def emulator(stack: str) -> Callable[[], dict[str, str]]:
-    """What starts the emulator, and says how to reach it."""
+    """What starts the emulator, gives it what an account has, and says how to reach it."""
 
     def begin() -> dict[str, str]:
+        from local.account import hosted_zone, provide_hosted_zone
         from local.emulator import start
 
+        project, values = plain_config(stack)
+        region = region_of(stack)
         running = start(places.home())
-        return places.emulator_environment(running.endpoint_url, region_of(stack))
+        zone = hosted_zone(values, project)
+        if zone is not None:
+            provide_hosted_zone(zone, running.endpoint_url, region)
+        return places.emulator_environment(running.endpoint_url, region)
 
     return begin
 
