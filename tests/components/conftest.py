@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
+import gc
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime import mocks as pulumi_mocks
 from pulumi.runtime import settings as pulumi_settings
 from pulumi.runtime import stack as pulumi_stack
-from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.proto import engine_pb2, resource_pb2
 
 with warnings.catch_warnings():
     # These packages warn about deprecated classes of their own when a module of theirs is loaded, whoever
@@ -40,6 +40,8 @@ SECRET = "1b47061264138c4ac30d75fd1eb44270"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """What stands for a value that a preview does not know yet."""
 ACCOUNT = "123456789012"
+SETTLING_SECONDS = 2
+"""How long the rest of a failed program may take before it is cancelled."""
 
 Outputs = Callable[[str, dict[str, Any]], Mapping[str, Any]]
 """(resource name, its inputs) -> what the provider would add to them."""
@@ -94,6 +96,8 @@ class Graph:
     outputs_by_urn: dict[str, dict[str, Any]] = field(default_factory=dict)
     secret_outputs_by_urn: dict[str, frozenset[str]] = field(default_factory=dict)
     invokes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What the program logged for the operator at this severity."""
     result: Any = None
     """What the program returned."""
 
@@ -235,10 +239,10 @@ class RecordingMonitor(pulumi_mocks.MockMonitor):
     """Record what the SDK sends, and answer with the inputs and what a provider would add to them."""
 
     def __init__(
-        self, *, preview: bool, outputs: Mapping[str, Outputs], invokes: Mapping[str, Invoke]
+        self, graph: Graph, *, preview: bool, outputs: Mapping[str, Outputs], invokes: Mapping[str, Invoke]
     ) -> None:
         super().__init__(_NoMocks())
-        self.graph = Graph()
+        self.graph = graph
         self._preview = preview
         self._outputs = {**OUTPUTS, **outputs}
         self._invokes = {**INVOKES, **invokes}
@@ -284,7 +288,8 @@ class RecordingMonitor(pulumi_mocks.MockMonitor):
             **(self._outputs[request.type](request.name, inputs) if request.type in self._outputs else {}),
             **state,
         }
-        return resource_pb2.RegisterResourceResponse(urn=urn, id=f"{request.name}-id", object=_struct(state))
+        id_ = state.pop("id", f"{request.name}-id")
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=id_, object=_struct(state))
 
     def RegisterResourceOutputs(self, request: Any) -> Any:
         outputs, secret = _read(request.outputs)
@@ -301,6 +306,17 @@ class RecordingMonitor(pulumi_mocks.MockMonitor):
         return resource_pb2.ResourceInvokeResponse(**fields)
 
 
+class RecordingEngine:
+    """Keep what the program logs."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    def Log(self, request: Any) -> None:
+        if request.severity == engine_pb2.WARNING:
+            self._graph.warnings.append(request.message)
+
+
 Deploy = Callable[..., Graph]
 """The fixture `deploy`: see `run_program` for its arguments."""
 
@@ -313,17 +329,20 @@ def run_program(
     preview: bool = False,
     outputs: Mapping[str, Outputs] | None = None,
     invokes: Mapping[str, Invoke] | None = None,
+    graph: Graph | None = None,
 ) -> Graph:
     """Run `program` to its end, everything drained, and return what it registered.
 
-    `outputs` (by resource type) and `invokes` (by token) add to or replace the answers above. With
-    `preview`, whatever only a provider can know is unknown, as in `pulumi preview`. An exception of the
-    program is raised here.
+    `outputs` (by resource type; an `id` among them is the resource's id) and `invokes` (by token) add to or
+    replace the answers above. With `preview`, whatever only a provider can know is unknown, as in
+    `pulumi preview`. An exception of the program is raised here; a `graph` that the caller gave then holds
+    what was registered until it.
     """
-    monitor = RecordingMonitor(preview=preview, outputs=outputs or {}, invokes=invokes or {})
+    graph = Graph() if graph is None else graph
+    monitor = RecordingMonitor(graph, preview=preview, outputs=outputs or {}, invokes=invokes or {})
 
     def body() -> None:
-        monitor.graph.result = program()
+        graph.result = program()
 
     async def main() -> None:
         untyped: Any = monitor
@@ -332,7 +351,7 @@ def run_program(
             _sdk.MockSettings(
                 monitor=monitor,
                 monitor_features=features,
-                engine=_sdk.MockEngine(logging.getLogger("pulumi-mock-engine")),
+                engine=RecordingEngine(graph),
                 project=project,
                 stack=stack,
                 dry_run=preview,
@@ -340,10 +359,39 @@ def run_program(
                 callbacks=None,
             )
         )
-        await pulumi_stack.run_in_stack(body)
+        try:
+            await pulumi_stack.run_in_stack(body)
+        except BaseException:
+            await _settle()
+            raise
 
-    contextvars.Context().run(asyncio.run, main())
-    return monitor.graph
+    try:
+        contextvars.Context().run(asyncio.run, main())
+    except BaseException:
+        _bury()
+        raise
+    return graph
+
+
+async def _settle() -> None:
+    """Let everything that a failed program left behind come to its end while there is a loop to end in.
+
+    The SDK raises the first error and leaves the other tasks as they are. Later the garbage collector finds
+    them, in the middle of another test: "Event loop is closed", "Task was destroyed but it is pending".
+    """
+    loop = asyncio.get_running_loop()
+    # What follows from the first error is nobody's news.
+    loop.set_exception_handler(lambda _loop, _context: None)
+    deadline = loop.time() + SETTLING_SECONDS
+    while (others := asyncio.all_tasks() - {asyncio.current_task()}) and loop.time() < deadline:
+        await asyncio.wait(others, timeout=0.1)
+
+
+def _bury() -> None:
+    """Collect what is left of a failed program now: coroutines never begun say so when they are collected."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 @pytest.fixture

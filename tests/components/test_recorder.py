@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+
 import pulumi
 import pulumi_aws as aws
 import pytest
 
-from tests.components.conftest import Deploy
+from tests.components.conftest import Deploy, Graph
 
 
 def test_resources_made_late_by_slow_outputs_are_recorded_with_their_options(deploy: Deploy) -> None:
@@ -62,3 +65,51 @@ def test_a_preview_does_not_know_what_only_a_provider_knows(deploy: Deploy) -> N
 
     deploy(program, preview=True)
     assert seen == []
+
+
+def test_what_a_failed_program_leaves_behind_disturbs_no_later_test(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(arn: str) -> str:
+        raise ValueError(f"no use for {arn}")
+
+    def program() -> None:
+        first = aws.sns.Topic("first")
+        for number in range(20):
+            broken = aws.sns.Topic(f"broken-{number}", display_name=first.arn.apply(fail))
+            after = aws.sns.Topic(f"after-{number}", display_name=broken.arn)
+            pulumi.export(f"arn-{number}", pulumi.Output.all(broken.arn, after.arn))
+
+    gc.collect()
+    disturbances: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", disturbances.append)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="no use for"):
+            deploy(program)
+    gc.collect()
+
+    assert disturbances == []
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
+def test_what_was_registered_before_an_error_can_be_looked_at(deploy: Deploy) -> None:
+    graph = Graph()
+
+    def program() -> None:
+        aws.sns.Topic("first")
+        pulumi.log.warn("one topic is enough")
+        raise pulumi.RunError("no more")
+
+    with pytest.raises(pulumi.RunError, match="no more"):
+        deploy(program, graph=graph)
+
+    assert [r.name for r in graph.registrations] == ["first"]
+    assert graph.warnings == ["one topic is enough"]
+
+
+def test_an_answer_may_say_what_the_id_of_a_resource_is(deploy: Deploy) -> None:
+    def program() -> None:
+        pulumi.export("id", aws.sns.Topic("first").id)
+
+    answers = {"aws:sns/topic:Topic": lambda name, inputs: {"id": f"topic:{name}"}}
+    assert deploy(program, outputs=answers).stack_outputs == {"id": "topic:first"}
