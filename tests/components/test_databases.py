@@ -237,16 +237,16 @@ def test_the_role_of_one_tenant_has_no_permission_in_the_database_of_another(dep
             assert grant.inputs["role"] == f"openerp_app_{grant.inputs['database']}"
 
 
-def test_without_access_the_logical_part_is_left_out_with_a_reason(
-    deploy: Deploy, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_without_access_the_logical_part_is_left_out_with_a_reason(deploy: Deploy) -> None:
     graph = databases(deploy, left_out_because="`database.adminAccess.mode` is `none`")
     assert [r.name for r in graph.registrations if r.type in LOGICAL] == []
     assert graph.of("pulumi:providers:postgresql") == []
     assert graph.invokes == []
     assert {s.name for s in graph.of(SECRET)} == {"databases-application", "databases-administrator"}
     assert graph.outputs_of("databases").get("reporting_secret_arn") is None
-    assert "Databases, roles and grants are left out: `database.adminAccess.mode` is `none`" in caplog.text
+    assert graph.warnings == [
+        "Databases, roles and grants are left out: `database.adminAccess.mode` is `none`"
+    ]
 
 
 def test_the_outputs_name_databases_and_secrets(deploy: Deploy) -> None:
