@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -65,16 +65,17 @@ class Kind:
     """Inputs that never reach the outputs; a change of one alone is not seen."""
     unordered: frozenset[str] = frozenset()
     """Lists whose order means nothing."""
+    filled_in: frozenset[str] = frozenset()
+    """Inputs for which the server chooses a value if they are left out; leaving one out changes nothing."""
     delete_before_replace: bool = False
     """Whether the replacement cannot exist beside what it replaces."""
     validate: Callable[[Values], Failures] = _no_failures
     """Checks of values; unknown ones are ``UNKNOWN``. Each failure is an input and what is wrong with it."""
     expired: Callable[[Values, Values], frozenset[str]] = _nothing_expired
     """Outputs that time has made stale, from old outputs and new inputs: each forces a replacement."""
-    default_name: Callable[[str], str] | None = None
-    """The input ``name`` of a resource to which the program gave none, from the resource's logical name."""
-    on_preview: Callable[[Values], Values] = field(default=lambda _inputs: {})
-    """Outputs that a preview already knows, from the inputs."""
+    default_name: Callable[[str, str], str] | None = None
+    """The input ``name`` of a resource to which the program gave none, from its logical name and a random
+    suffix."""
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -102,6 +103,8 @@ def _unknown_keys(kind: Kind, inputs: Values) -> Failures:
 def _same(kind: Kind, key: str, old: Any, new: Any) -> bool:
     if has_unknown(new):
         return False
+    if new is None and key in kind.filled_in:
+        return True
     if key in kind.unordered and isinstance(old, list) and isinstance(new, list):
         return sorted(map(str, old)) == sorted(map(str, new))
     return bool(old == new) and isinstance(old, bool) == isinstance(new, bool)
@@ -175,7 +178,9 @@ class TableProvider(rpc.Provider):
         kind = self._kind(request.type)
         given = dict(request.new_inputs)
         if kind.default_name and given.get("name", PropertyValue.null()).value is None:
-            given["name"] = request.old_inputs.get("name") or PropertyValue(kind.default_name(request.name))
+            given["name"] = request.old_inputs.get("name") or PropertyValue(
+                kind.default_name(request.name, request.random_seed.hex()[:7])
+            )
         inputs = plain_map(given)
         failures = _missing(kind, inputs) + _unknown_keys(kind, inputs) or kind.validate(inputs)
         return rpc.CheckResponse(
@@ -198,7 +203,8 @@ class TableProvider(rpc.Provider):
         kind = self._kind(request.type)
         inputs = kind.with_defaults(plain_map(request.properties))
         if request.preview:
-            outputs = {**inputs, **dict.fromkeys(kind.computed, UNKNOWN), **kind.on_preview(inputs)}
+            unknown = {*kind.computed, *(kind.filled_in - inputs.keys())}
+            outputs = {**inputs, **dict.fromkeys(unknown, UNKNOWN)}
             return rpc.CreateResponse(properties=self._outputs(kind, outputs, request.properties))
         resource_id, outputs = await asyncio.to_thread(kind.create, self.config, inputs)
         return rpc.CreateResponse(resource_id, self._outputs(kind, outputs, request.properties))
@@ -224,10 +230,11 @@ class TableProvider(rpc.Provider):
         kind = self._kind(request.type)
         old = plain_map(request.olds)
         new = kind.with_defaults(plain_map(request.news))
-        kept = {key: value for key, value in old.items() if key not in kind.inputs}
+        kept = {key: value for key, value in old.items() if key not in kind.inputs - kind.filled_in}
         if request.preview or kind.update is None:
             outputs = {**kept, **new}
         else:
+            new = {**kept, **new}
             outputs = await asyncio.to_thread(kind.update, self.config, request.resource_id, old, new)
         given = {**{key: value for key, value in request.olds.items() if key in kept}, **request.news}
         return rpc.UpdateResponse(self._outputs(kind, outputs, given))
