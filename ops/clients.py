@@ -64,8 +64,7 @@ def write(
     if parsed.ca_certificate is not None:
         _ca_facts(parsed.ca_certificate)
     known = {
-        certificate.number: refuse_unusable(certificate, ca_pem=parsed.ca_certificate, now=moment)
-        for certificate in parsed.certificates
+        certificate.number: refuse_unusable(certificate, now=moment) for certificate in parsed.certificates
     }
     content = {
         name: (text.encode(), _PUBLIC)
@@ -73,7 +72,7 @@ def write(
     }
     _make_private_directory(target)
     for certificate in parsed.certificates:
-        for name, data in _certificate_files(certificate, target, ca_pem=parsed.ca_certificate).items():
+        for name, data in _certificate_files(certificate, target).items():
             content[name] = (data, _SECRET)
     previous = _manifest(target)
     # The manifest first, of old and new: a run that is interrupted leaves no file behind that nobody owns.
@@ -100,12 +99,10 @@ def _make_private_directory(target: Path) -> None:
     target.chmod(0o700)
 
 
-def _certificate_files(
-    certificate: ClientCertificate, target: Path, *, ca_pem: str | None
-) -> dict[str, bytes]:
+def _certificate_files(certificate: ClientCertificate, target: Path) -> dict[str, bytes]:
     """Return the `.p12`, its password and the PEM for scripts (the same password protects its key)."""
     stem = certificate.file_stem
-    kept = _kept(certificate, target, ca_pem=ca_pem)
+    kept = _kept(certificate, target)
     if kept is not None:
         return kept
     password = "".join(secrets.choice(PASSWORD_CHARACTERS) for _ in range(PASSWORD_LENGTH))
@@ -121,7 +118,7 @@ def _certificate_files(
             name=f"{certificate.number} {certificate.name}".encode(),
             key=key,
             cert=own,
-            cas=[x509.load_pem_x509_certificate(ca_pem.encode())] if ca_pem else None,
+            cas=None,
             encryption_algorithm=encryption,
         ),
         f"{stem}.pem": own.public_bytes(Encoding.PEM)
@@ -130,7 +127,7 @@ def _certificate_files(
     }
 
 
-def _kept(certificate: ClientCertificate, target: Path, *, ca_pem: str | None) -> dict[str, bytes] | None:
+def _kept(certificate: ClientCertificate, target: Path) -> dict[str, bytes] | None:
     """Return the files that are there already, where they hold this certificate and key; else None."""
     paths = [target / f"{certificate.file_stem}.{suffix}" for suffix in ("p12", "pem", "password")]
     try:
@@ -142,12 +139,9 @@ def _kept(certificate: ClientCertificate, target: Path, *, ca_pem: str | None) -
     except (OSError, ValueError, TypeError):
         return None
     own = x509.load_pem_x509_certificate(certificate.certificate_pem.encode())
-    authorities = [x509.load_pem_x509_certificate(ca_pem.encode())] if ca_pem else []
     wanted = _plain_key(load_pem_private_key(certificate.private_key_pem.encode(), password=None))
-    same = (
-        all(item == own for item in held)
-        and [extra.certificate for extra in store.additional_certs] == authorities
-        and all(key is not None and _plain_key(key) == wanted for key in keys)
+    same = all(item == own for item in held) and all(
+        key is not None and _plain_key(key) == wanted for key in keys
     )
     return {path.name: data for path, data in zip(paths, (p12, pem, password), strict=True)} if same else None
 

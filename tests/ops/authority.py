@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from cryptography import x509
@@ -39,6 +40,11 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
             .sign(self.key, hashes.SHA256())
         )
+
+    @cached_property
+    def clients(self) -> Authority:
+        """The authority of client certificates: another than the servers', as in a deployment."""
+        return Authority("OpenERP test client CA")
 
     @property
     def pem(self) -> str:
@@ -97,7 +103,7 @@ def stack_outputs(authority: Authority, **changed: Any) -> dict[str, Any]:
     """Return what `pulumi stack output --json --show-secrets` gives, two client certificates in it."""
     certificates = {}
     for number, name in ((1, "anna"), (2, "warehouse scanner")):
-        certificate, key = authority.issue(name)
+        certificate, key = authority.clients.issue(name)
         certificates[str(number)] = {
             "name": name,
             "certificate_pem": certificate,

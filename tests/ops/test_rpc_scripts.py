@@ -73,7 +73,7 @@ def serving(authority: Authority, directory: Path, *, client_certificates: bool)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(directory / "server.pem")
     if client_certificates:
-        context.load_verify_locations(cadata=authority.pem)
+        context.load_verify_locations(cadata=authority.clients.pem)
         context.verify_mode = ssl.CERT_REQUIRED
     with QuietServer(("127.0.0.1", 0), OpenErp) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
