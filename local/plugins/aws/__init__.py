@@ -1,4 +1,4 @@
-"""The `aws` provider for the emulator: a declarative table of resource types and a small interpreter of it."""
+"""The `aws` provider for the emulator: a table of resource types and a small interpreter of it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Connections to the emulator: one client for each service and region, made when it is first needed.
 
-Only addresses of this machine are accepted, and the credentials are fixed words: this plugin can never reach an
-AWS account.
+Only addresses of this machine are accepted, and the credentials are fixed words: this plugin can never reach
+an AWS account.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def refuse_unless_loopback(url: str, source: str) -> str:
         parts = None
     if not ours or parts is None or parts.scheme not in ("http", "https"):
         raise PluginError(
-            f"{source} is {url!r}, which is not an address of this machine: the local aws plugin only talks to "
-            "the emulator (http://127.0.0.1:PORT, started by `make up`); for AWS itself use pulumi-aws"
+            f"{source} is {url!r}, which is not an address of this machine: the local aws plugin only "
+            "talks to the emulator (http://127.0.0.1:PORT, started by `make up`); for AWS use pulumi-aws"
         )
     return url
 
@@ -167,7 +167,7 @@ def call(client: Any, operation: str, resource: str, arguments: Mapping[str, Any
             code, message = UNIMPLEMENTED, NO_SUCH_CALL
         raise ApiError(where, resource, code, message or code) from error
     except ResponseParserError as error:
-        # The emulator's page for an error of its own or a call that it does not have is not in the API's format.
+        # The emulator's own error page, also for a call that it lacks, is not in the API's format.
         raise ApiError(where, resource, UNIMPLEMENTED, NO_SUCH_CALL) from error
     except BotoCoreError as error:
         message = " ".join(str(error).split())

@@ -18,7 +18,7 @@ Change = tuple[str, PropertyDiffKind]
 
 
 def _empty(value: Any) -> bool:
-    """Not set: as in the official provider, a missing value, ``false``, ``0`` and an empty text are the same."""
+    """Not set: as in the official provider, nothing, ``false``, ``0`` and an empty text are the same."""
     return value is None or (value is not UNKNOWN and value in (False, 0, "", []))
 
 

@@ -1,4 +1,4 @@
-"""The interpreter of one row for one resource: fills in calls, makes them, and reads outputs from the answers."""
+"""The interpreter of one row for one resource: fills in calls, makes them, reads outputs from answers."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Context:
         return self.state.get(name) if found is None else found
 
     def filled(self, template: Any) -> Any:
-        """A template with its placeholders filled in; whatever has no value is ``None`` and left out of objects."""
+        """A template with its placeholders filled in; what has no value is ``None`` and left out."""
         if isinstance(template, str):
             whole = PLACEHOLDER.fullmatch(template)
             if whole:
@@ -105,7 +105,7 @@ class Context:
         return jmespath.search(self.filled(path) if "{" in path else path, data)
 
     def expression(self, text: str) -> Any:
-        """A row's expression for an output: a template if it has placeholders, or a JMESPath into the resource."""
+        """A row's expression for an output: a template if it has placeholders, else a JMESPath."""
         return self.filled(text) if "{" in text else self.search(text, self.thing)
 
     # -- calls ---------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ class Context:
         return {name: value for name, value in found.items() if value is not None}
 
     def read_back(self, name: str, like: Any) -> Any:
-        """An input as the service tells it, in the form of ``like``; ``like`` itself where it does not tell."""
+        """An input as the service tells it, in the form of ``like``, which is given back if it does not."""
         row = self.row
         if name in row.reads:
             path = row.reads[name]

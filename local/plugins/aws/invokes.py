@@ -136,8 +136,8 @@ def get_ami(clients: Clients, region: str, args: Values) -> Values:
     images.sort(key=lambda image: image.get("CreationDate", ""), reverse=True)
     if not images or (len(images) > 1 and not args.get("mostRecent")):
         raise PluginError(
-            f"ec2.getAmi: {len(images)} images found for {json.dumps(filters)}; one is needed (mostRecent takes "
-            "the newest)"
+            f"ec2.getAmi: {len(images)} images found for {json.dumps(filters)}; one is needed (mostRecent "
+            "takes the newest)"
         )
     image = images[0]
     plain = {camel(key): value for key, value in image.items() if isinstance(value, str | bool | int)}

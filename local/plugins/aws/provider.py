@@ -1,4 +1,4 @@
-"""The provider: answers the engine from the table. Check and diff are pure; the rest talks to the emulator."""
+"""The provider: answers the engine from the table. Check and diff open no connection."""
 
 from __future__ import annotations
 

@@ -16,10 +16,11 @@ Values = dict[str, Any]
 class Call:
     """One API call.
 
-    ``arguments`` are filled in first: ``"{subnetId}"`` is that input or output, ``{id}``, ``{region}``,
-    ``{account}``, ``{partition}``, ``{tags}``, ``{added.x}`` and ``{removed.x}`` (what a list gained and lost) and
-    ``{old.x}`` are understood in any string; ``"{@.Path}"`` is a JMESPath into what was read last. An argument
-    whose value is missing is left out. Then every input that has an argument of its name is passed.
+    ``arguments`` are filled in first: ``"{subnetId}"`` is that input or output; ``{id}``, ``{region}``,
+    ``{account}``, ``{partition}``, ``{tags}``, ``{added.x}`` and ``{removed.x}`` (what a list gained and
+    lost) and ``{old.x}`` are understood in any string; ``"{@.Path}"`` is a JMESPath into what was read last.
+    An argument whose value is missing is left out. Then every input that has an argument of its name is
+    passed.
     """
 
     operation: str
@@ -75,7 +76,7 @@ class Tagging:
 
 @dataclass(frozen=True)
 class Wait:
-    """What the emulator has to be waited for: the JMESPath of the resource that becomes true, and that fails."""
+    """What the emulator has to be waited for: a JMESPath that becomes true, and one that means failure."""
 
     until: str
     failed: str = "`false`"

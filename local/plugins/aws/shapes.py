@@ -1,8 +1,8 @@
 """Pulumi's input values as API arguments, and API answers as Pulumi's values.
 
-Names are compared without regard to case and plural: Pulumi writes ``subnetIds`` where one API says ``SubnetIds``
-and another ``SubnetId``. The types come from botocore's own service models, so a row of the table says only where
-the two differ. Nothing here imports botocore: shapes are handed in.
+Names are compared without regard to case and plural: Pulumi writes ``subnetIds`` where one API says
+``SubnetIds`` and another ``SubnetId``. The types come from botocore's own service models, so a row of the
+table says only where the two differ. Nothing here imports botocore: shapes are handed in.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def normal(name: str) -> str:
 
 
 def camel(name: str) -> str:
-    """An API's member name as Pulumi writes it: ``VpcId`` is ``vpcId``, ``DBName`` is ``dbName``, ``ARN`` ``arn``."""
+    """An API's member name as Pulumi writes it: ``VpcId`` is ``vpcId``, ``DBName`` ``dbName``."""
     run = len(name) - len(name.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"))
     if run <= 1 or run == len(name):
         return name.lower() if run == len(name) else name[:1].lower() + name[1:]
@@ -189,8 +189,8 @@ def _found_sequence(value: Any, like: list[Any], rename: Rename, parent: str) ->
 def from_api(value: Any, like: Any, rename: Rename, parent: str = "") -> Any:
     """What an API says (``value``) in the form of ``like``, the value that Pulumi knows.
 
-    Only keys that ``like`` has are shown: what an API adds by itself is no drift. Without a ``like``, everything
-    is shown, its names in Pulumi's writing. A value that means the same as ``like`` is given back as ``like``.
+    Only keys that ``like`` has are shown: what an API adds by itself is no drift. Without a ``like``,
+    everything is shown, its names in Pulumi's writing. A value that means the same is given back as ``like``.
     """
     if like is None:
         if isinstance(value, Mapping):

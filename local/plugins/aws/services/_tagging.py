@@ -24,8 +24,10 @@ def by_resource(
     listed: str = "Tags",
     kind: tuple[str, str] | None = None,
 ) -> Tagging:
-    """Services with a call to tag, one to untag, and one to list, all of which take the resource as ``resource``;
-    ``kind`` is one more argument that they need."""
+    """Services with a call each to tag, to untag and to list.
+
+    All take the resource as ``resource``; ``kind`` is one more argument that they need.
+    """
     add, remove, read = verbs
     target = {resource: value, **dict([kind] if kind else [])}
     gone = "{stale_pairs}" if keys == "Tags" else "{stale_tags}"

@@ -90,7 +90,8 @@ CERTIFICATE = Row(
         "keyAlgorithm": lambda context: _key_algorithm(context),
         "options": "",
     },
-    replace="domainName subjectAlternativeNames validationMethod options keyAlgorithm certificateAuthorityArn",
+    replace="domainName subjectAlternativeNames validationMethod options keyAlgorithm "
+    "certificateAuthorityArn",
     volatile=dict.fromkeys(("notAfter", "notBefore"), BODY),
     tags=tagging.by_resource(
         "CertificateArn",

@@ -8,10 +8,10 @@ from local.plugins.aws.context import Context
 from local.plugins.aws.row import Call, Name, Row, Step
 
 PASSED = (
-    "name minSize maxSize desiredCapacity desiredCapacityType launchTemplate launchConfiguration availabilityZones "
-    "targetGroupArns loadBalancers healthCheckType healthCheckGracePeriod defaultCooldown defaultInstanceWarmup "
-    "capacityRebalance maxInstanceLifetime placementGroup protectFromScaleIn serviceLinkedRoleArn "
-    "terminationPolicies mixedInstancesPolicy instanceMaintenancePolicy context"
+    "name minSize maxSize desiredCapacity desiredCapacityType launchTemplate launchConfiguration "
+    "availabilityZones targetGroupArns loadBalancers healthCheckType healthCheckGracePeriod defaultCooldown "
+    "defaultInstanceWarmup capacityRebalance maxInstanceLifetime placementGroup protectFromScaleIn "
+    "serviceLinkedRoleArn terminationPolicies mixedInstancesPolicy instanceMaintenancePolicy context"
 )
 REFRESHING = frozenset({"launchTemplate", "launchConfiguration", "mixedInstancesPolicy"})
 """Inputs of which a change starts an instance refresh, if the group has one."""
@@ -129,8 +129,8 @@ GROUP = Row(
     type="aws:autoscaling/group:Group",
     service="autoscaling",
     inputs=f"{PASSED} vpcZoneIdentifiers tags enabledMetrics suspendedProcesses instanceRefresh",
-    local="namePrefix forceDelete forceDeleteWarmPool waitForCapacityTimeout waitForElbCapacity minElbCapacity "
-    "ignoreFailedScalingActivities metricsGranularity",
+    local="namePrefix forceDelete forceDeleteWarmPool waitForCapacityTimeout waitForElbCapacity "
+    "minElbCapacity ignoreFailedScalingActivities metricsGranularity",
     defaults={
         "forceDelete": False,
         "forceDeleteWarmPool": False,
@@ -166,8 +166,8 @@ GROUP = Row(
     outputs={"arn": "AutoScalingGroupARN"},
     constants={"predictedCapacity": 0, "warmPoolSize": 0},
     computed="availabilityZones capacityRebalance defaultCooldown desiredCapacity healthCheckType "
-    "launchConfiguration launchTemplate loadBalancers mixedInstancesPolicy serviceLinkedRoleArn targetGroupArns "
-    "vpcZoneIdentifiers",
+    "launchConfiguration launchTemplate loadBalancers mixedInstancesPolicy serviceLinkedRoleArn "
+    "targetGroupArns vpcZoneIdentifiers",
     reads={
         "vpcZoneIdentifiers": _subnets,
         "tags": "",
@@ -186,8 +186,8 @@ POLICY = Row(
     type="aws:autoscaling/policy:Policy",
     service="autoscaling",
     inputs="name autoscalingGroupName adjustmentType cooldown enabled estimatedInstanceWarmup "
-    "metricAggregationType minAdjustmentMagnitude policyType predictiveScalingConfiguration scalingAdjustment "
-    "stepAdjustments targetTrackingConfiguration",
+    "metricAggregationType minAdjustmentMagnitude policyType predictiveScalingConfiguration "
+    "scalingAdjustment stepAdjustments targetTrackingConfiguration",
     defaults={"enabled": True, "policyType": "SimpleScaling"},
     name=Name(longest=255),
     rename={"name": "PolicyName", "metricDimensions": "Dimensions"},

@@ -116,9 +116,10 @@ def _put_alarm(context: Context) -> Any:
 ALARM = Row(
     type="aws:cloudwatch/metricAlarm:MetricAlarm",
     service="cloudwatch",
-    inputs="name alarmDescription actionsEnabled alarmActions okActions insufficientDataActions metricName namespace "
-    "statistic extendedStatistic dimensions period unit evaluationPeriods datapointsToAlarm threshold "
-    "comparisonOperator treatMissingData evaluateLowSampleCountPercentiles metricQueries thresholdMetricId",
+    inputs="name alarmDescription actionsEnabled alarmActions okActions insufficientDataActions metricName "
+    "namespace statistic extendedStatistic dimensions period unit evaluationPeriods datapointsToAlarm "
+    "threshold comparisonOperator treatMissingData evaluateLowSampleCountPercentiles metricQueries "
+    "thresholdMetricId",
     defaults={"actionsEnabled": True, "treatMissingData": "missing"},
     name=Name(longest=255),
     rename={
@@ -218,8 +219,8 @@ def _put_target(context: Context) -> Any:
 EVENT_TARGET = Row(
     type="aws:cloudwatch/eventTarget:EventTarget",
     service="events",
-    inputs="rule arn targetId eventBusName roleArn input inputPath inputTransformer deadLetterConfig retryPolicy "
-    "sqsTarget",
+    inputs="rule arn targetId eventBusName roleArn input inputPath inputTransformer deadLetterConfig "
+    "retryPolicy sqsTarget",
     local="forceDestroy",
     defaults={"eventBusName": "default", "forceDestroy": False},
     rename={"targetId": "Id", "sqsTarget": "SqsParameters", "inputPaths": "InputPathsMap"},

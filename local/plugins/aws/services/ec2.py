@@ -65,7 +65,8 @@ VPC = Row(
 SUBNET = Row(
     type="aws:ec2/subnet:Subnet",
     service="ec2",
-    inputs="vpcId cidrBlock availabilityZone availabilityZoneId mapPublicIpOnLaunch assignIpv6AddressOnCreation",
+    inputs="vpcId cidrBlock availabilityZone availabilityZoneId mapPublicIpOnLaunch "
+    "assignIpv6AddressOnCreation",
     create=Call("CreateSubnet", result="Subnet"),
     id="SubnetId",
     read=Call("DescribeSubnets", {"SubnetIds": ["{id}"]}, "Subnets[0]", inputs=""),
@@ -201,8 +202,8 @@ DESTINATIONS = "destinationCidrBlock destinationIpv6CidrBlock destinationPrefixL
 ROUTE = Row(
     type="aws:ec2/route:Route",
     service="ec2",
-    inputs=f"routeTableId {DESTINATIONS} gatewayId natGatewayId networkInterfaceId transitGatewayId vpcEndpointId "
-    "vpcPeeringConnectionId egressOnlyGatewayId",
+    inputs=f"routeTableId {DESTINATIONS} gatewayId natGatewayId networkInterfaceId transitGatewayId "
+    "vpcEndpointId vpcPeeringConnectionId egressOnlyGatewayId",
     rename={"egressOnlyGatewayId": "EgressOnlyInternetGatewayId"},
     create=_create_route,
     id="Id",
@@ -245,8 +246,8 @@ ROUTE_TABLE_ASSOCIATION = Row(
 VPC_ENDPOINT = Row(
     type="aws:ec2/vpcEndpoint:VpcEndpoint",
     service="ec2",
-    inputs="vpcId serviceName vpcEndpointType policy routeTableIds subnetIds securityGroupIds privateDnsEnabled "
-    "ipAddressType dnsOptions",
+    inputs="vpcId serviceName vpcEndpointType policy routeTableIds subnetIds securityGroupIds "
+    "privateDnsEnabled ipAddressType dnsOptions",
     local="autoAccept",
     defaults={"vpcEndpointType": "Gateway"},
     rename={"policy": "PolicyDocument"},
@@ -555,8 +556,8 @@ FLOW_LOG = Row(
 TEMPLATE_DATA = (
     "blockDeviceMappings capacityReservationSpecification cpuOptions creditSpecification disableApiStop "
     "disableApiTermination ebsOptimized enclaveOptions hibernationOptions iamInstanceProfile imageId "
-    "instanceInitiatedShutdownBehavior instanceMarketOptions instanceRequirements instanceType kernelId keyName "
-    "licenseSpecifications maintenanceOptions metadataOptions monitoring networkInterfaces placement "
+    "instanceInitiatedShutdownBehavior instanceMarketOptions instanceRequirements instanceType kernelId "
+    "keyName licenseSpecifications maintenanceOptions metadataOptions monitoring networkInterfaces placement "
     "privateDnsNameOptions ramDiskId securityGroupNames tagSpecifications userData vpcSecurityGroupIds"
 )
 """The inputs of a launch template that are part of a version."""

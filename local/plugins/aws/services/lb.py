@@ -272,7 +272,8 @@ LISTENER_ARGUMENTS: dict[str, Any] = {"Certificates": [{"CertificateArn": "{cert
 LISTENER = Row(
     type="aws:lb/listener:Listener",
     service="elbv2",
-    inputs="loadBalancerArn port protocol sslPolicy certificateArn defaultActions alpnPolicy mutualAuthentication",
+    inputs="loadBalancerArn port protocol sslPolicy certificateArn defaultActions alpnPolicy "
+    "mutualAuthentication",
     rename=ACTION_NAMES,
     create=Call("CreateListener", LISTENER_ARGUMENTS, "Listeners[0]"),
     id="ListenerArn",

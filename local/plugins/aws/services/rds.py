@@ -92,7 +92,7 @@ def _listed(context: Context, kind: str, identifier: str) -> list[Any]:
 
 
 def _await_snapshot(context: Context, identifier: str) -> None:
-    """Waits until a snapshot can be restored from; one that does not exist is left to the restore to refuse."""
+    """Waits until a snapshot can be restored from; a missing one is the restore's to refuse."""
 
     def ready() -> bool:
         found = _listed(context, "DBSnapshot", identifier)
@@ -148,7 +148,8 @@ INSTANCE = Row(
     service="rds",
     inputs=f"identifier {MODIFIABLE} availabilityZone characterSetName dbName engine engineLifecycleSupport "
     "kmsKeyId licenseModel snapshotIdentifier storageEncrypted timezone username",
-    local="identifierPrefix applyImmediately deleteAutomatedBackups finalSnapshotIdentifier skipFinalSnapshot",
+    local="identifierPrefix applyImmediately deleteAutomatedBackups finalSnapshotIdentifier "
+    "skipFinalSnapshot",
     defaults={
         "applyImmediately": False,
         "autoMinorVersionUpgrade": True,

@@ -74,8 +74,8 @@ def _default_policy(context: Context) -> None:
         "Action": [
             f"SNS:{verb}"
             for verb in (
-                "GetTopicAttributes", "SetTopicAttributes", "AddPermission", "RemovePermission", "DeleteTopic",
-                "Subscribe", "ListSubscriptionsByTopic", "Publish",
+                "GetTopicAttributes", "SetTopicAttributes", "AddPermission", "RemovePermission",
+                "DeleteTopic", "Subscribe", "ListSubscriptionsByTopic", "Publish",
             )
         ],
         "Resource": context.id,

@@ -47,7 +47,11 @@ class Engine:
         run(self.provider.configure(rpc.ConfigureRequest({}, wrap(config), True, True)))
 
     def check(
-        self, token: str, name: str, inputs: Mapping[str, Any], old: Mapping[str, PropertyValue] | None = None,
+        self,
+        token: str,
+        name: str,
+        inputs: Mapping[str, Any],
+        old: Mapping[str, PropertyValue] | None = None,
         seed: bytes = SEED,
     ) -> rpc.CheckResponse:  # fmt: skip
         request = rpc.CheckRequest(urn(token, name), dict(old or {}), wrap(inputs), seed)

@@ -1,4 +1,4 @@
-"""For each resource type: inputs as a program gives them, and inputs that differ in what an update can change."""
+"""For each resource type: inputs as a program gives them, and changes to them."""
 
 from __future__ import annotations
 
@@ -380,10 +380,12 @@ NOTIFICATION = {
 }
 
 
-def setting(name: str, inputs: Inputs, update: Inputs | None = None, **more: bool) -> tuple[str, Sample]:
+def setting(
+    name: str, inputs: Inputs, update: Inputs | None = None, *, stays: bool = False
+) -> tuple[str, Sample]:
     token = f"aws:s3/{name[:1].lower()}{name[1:]}:{name}"
     change = None if update is None else (lambda _world: update)
-    return token, Sample(lambda world: {"bucket": world.bucket, **inputs}, change, **more)
+    return token, s(lambda world: {"bucket": world.bucket, **inputs}, change, stays=stays)
 
 
 def instance_inputs(world: World) -> Inputs:

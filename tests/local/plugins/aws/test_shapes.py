@@ -75,7 +75,7 @@ def test_a_list_in_another_order_is_given_back_as_it_is_known() -> None:
 
 
 def test_an_input_without_a_place_is_refused() -> None:
-    with pytest.raises(ShapeError, match="posixUser.name has no place"):
+    with pytest.raises(ShapeError, match=r"posixUser\.name has no place"):
         user = shape("efs", "CreateAccessPoint").members["PosixUser"]
         to_api(user, {"uid": 1, "gid": 1, "name": "odoo"}, {}, "posixUser")
 

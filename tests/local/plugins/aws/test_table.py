@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.local.plugins.aws.harness import Engine, Resource
-from tests.local.plugins.aws.samples import SAMPLES, Sample, World
 
 from local.plugins.aws import table
+from tests.local.plugins.aws.harness import Engine, Resource
+from tests.local.plugins.aws.samples import SAMPLES, Sample, World
 
 TOKENS = sorted(table.load())
 UPDATED = [token for token in TOKENS if token in SAMPLES and SAMPLES[token].update]
