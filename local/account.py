@@ -1,4 +1,4 @@
-"""What a real account has before the first `up` and an emulated one has not: the hosted zone of the domain."""
+"""What a real account has before the first `up`, and an emulated one has not: a hosted zone."""
 
 from __future__ import annotations
 

@@ -152,7 +152,8 @@ class Lines:
         """Say what was done."""
         with self._lock:
             took = time.monotonic() - self._began.pop(step, time.monotonic())
-            if self._preview or step.op not in _DONE or urns.is_provider_type(urns.type_of(step.urn)):
+            silent = not step.resource.custom or urns.is_provider_type(step.resource.type)
+            if self._preview or silent or step.op not in _DONE:
                 return
             symbol = SYMBOLS[step.op]
             self._write(

@@ -91,18 +91,24 @@ class Backend:
         return state.parse_checkpoint(text, str(path))
 
     def write(self, stack: str, text: str, *, durable: bool = False) -> None:
-        """Replace a stack's checkpoint, and keep the one before as `.bak`."""
+        """Replace a stack's checkpoint."""
         path = self.path(stack)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        backup = path.with_name(path.name + ".bak")
+        try:
+            write_atomically(path, text, durable=durable)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, text, durable=durable)
+
+    def back_up(self, stack: str) -> None:
+        """Keep the checkpoint as it is now as `.bak`: the state before the run that begins."""
+        path = self.path(stack)
         if path.exists():
-            # A hard link made beside and renamed: the file itself is never absent.
+            # A hard link made beside and renamed: neither file is ever absent or half written.
             temporary = path.with_name(f".{path.name}.{os.getpid()}.bak")
             with suppress(FileNotFoundError):
                 temporary.unlink()
             os.link(path, temporary)
-            temporary.replace(backup)
-        write_atomically(path, text, durable=durable)
+            temporary.replace(path.with_name(path.name + ".bak"))
 
     def create(self, stack: str, salt: str | None) -> None:
         """Make an empty stack, as `pulumi stack init` does, where there is none."""

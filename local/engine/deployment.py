@@ -246,16 +246,14 @@ class Deployment:
                 raise StepError(urn, "outputs were registered for a resource that is not")
             if urns.is_root_stack(urn):
                 self._stack_outputs = (step, outputs)
-            else:
-                self._set_outputs(step, outputs)
+                return
+            self._set_outputs(step, outputs)
+            if step.old is None or not equal(step.old.outputs, outputs):
+                await self._journal.save()
 
     def _set_outputs(self, step: Step, outputs: Properties) -> None:
-        state = step.resource
-        before = step.old.outputs if step.old is not None else None
-        state.outputs = outputs
-        self._journal.changed(state)
-        if before is None or not equal(before, outputs):
-            self._journal.save()
+        step.resource.outputs = outputs
+        self._journal.changed(step.resource)
         self._events.outputs(step)
 
     def finish_outputs(self, *, succeeded: bool) -> None:
@@ -320,11 +318,12 @@ class Deployment:
         self._journal.remove(old)
         self._journal.add(new)
         if must_write(old, new):
-            self._journal.save()
+            await self._journal.save()
 
     async def _create(self, step: Step) -> None:
         new, old = step.after, step.old
-        self._journal.begin(new, "creating")
+        if _outside(new):
+            await self._journal.begin(new, "creating")
         try:
             if urns.is_provider_type(new.type):
                 new.id, new.outputs = await self._registry.create(new.urn, new.inputs, self.preview)
@@ -339,7 +338,7 @@ class Deployment:
                     raise StepError(new.urn, "the provider returned no id for what it created")
         except BaseException:
             self._journal.end(new)
-            self._journal.save()
+            await self._journal.save()
             raise
         new.created = new.modified = now()
         mark_secrets(new)
@@ -351,12 +350,13 @@ class Deployment:
                 self._journal.changed(old)
             if old.pending_replacement:
                 self._journal.remove(old)
-        self._journal.save()
+        await self._journal.save()
 
     async def _update(self, step: Step) -> None:
         old, new = step.before, step.after
         new.id, new.created, new.modified = old.id, old.created, old.modified
-        self._journal.begin(new, "updating")
+        if _outside(new):
+            await self._journal.begin(new, "updating")
         try:
             if urns.is_provider_type(new.type):
                 new.outputs = await self._registry.update(new.urn, new.id, new.inputs)
@@ -366,7 +366,7 @@ class Deployment:
                 new.outputs = await plugin.update(old, new.inputs, timeout, step.ignore_changes, self.preview)
         except BaseException:
             self._journal.end(new)
-            self._journal.save()
+            await self._journal.save()
             raise
         if new.custom:
             new.modified = now()
@@ -374,7 +374,7 @@ class Deployment:
         self._journal.end(new)
         self._journal.remove(old)
         self._journal.add(new)
-        self._journal.save()
+        await self._journal.save()
 
     async def _replace(self, step: Step) -> None:
         """A replacement is a creation and a deletion; this step only says that they belong together."""
@@ -384,22 +384,24 @@ class Deployment:
         if self.preview:
             old.pending_replacement = step.pending_replacement
             return
-        self._journal.begin(old, "deleting")
+        if _outside(old):
+            await self._journal.begin(old, "deleting")
         try:
             by_another = old.deleted_with and self._planner.deletes(old.deleted_with)
-            ours = not old.custom or urns.is_provider_type(old.type) or urns.package_of(old.type) == "pulumi"
-            if not (ours or old.external or old.retain_on_delete or by_another):
+            if _outside(old) and not (old.external or old.retain_on_delete or by_another):
                 timeout = old.custom_timeouts.get("delete", 0.0)
                 await self._registry.get(old.provider).delete(old, timeout)
-        finally:
+        except BaseException:
             self._journal.end(old)
-            self._journal.save()
+            await self._journal.save()
+            raise
+        self._journal.end(old)
         if step.pending_replacement:
             old.pending_replacement = True
             self._journal.changed(old)
         else:
             self._journal.remove(old)
-        self._journal.save()
+        await self._journal.save()
 
     async def _read(self, step: Step) -> None:
         old, new = step.old, step.after
@@ -424,11 +426,11 @@ class Deployment:
             else:
                 self._journal.remove(old)
         self._journal.add(new)
-        self._journal.save()
+        await self._journal.save()
 
     async def _forget(self, step: Step) -> None:
         self._journal.remove(step.before)
-        self._journal.save()
+        await self._journal.save()
 
     # The end of a run
 
@@ -442,6 +444,13 @@ class Deployment:
             for result in results:
                 if isinstance(result, BaseException):
                     raise result
+
+
+def _outside(state: Resource) -> bool:
+    """Whether the resource is something outside the state, which an interrupted operation could leave half
+    done."""
+    ours = urns.is_provider_type(state.type) or urns.package_of(state.type) == "pulumi"
+    return state.custom and not ours
 
 
 def mark_secrets(state: Resource) -> None:

@@ -6,6 +6,8 @@ pkg/backend/snapshot.go: each list is a valid order, and nothing new depends on 
 
 from __future__ import annotations
 
+import asyncio
+
 from local.engine.backend import Backend
 from local.engine.crypto import Crypter
 from local.engine.state import (
@@ -34,16 +36,18 @@ class Journal:
         self._names: dict[str, str] = {}
         self._texts: dict[Resource, str] = {}
         self._stale = True
+        self._wanted = self._written = 0
+        self._writing: asyncio.Future[None] | None = None
 
     def rename(self, old: str, new: str) -> None:
         """From now on write the URN `new` wherever the state before says `old`."""
         self._names[old] = new
         self._texts.clear()
 
-    def begin(self, resource: Resource, operation: str) -> None:
-        """Record that `operation` on a resource is about to start."""
+    async def begin(self, resource: Resource, operation: str) -> None:
+        """Record that `operation` on a resource is about to start; returns when that is written."""
         self._pending.append(Operation(resource, operation))
-        self.save()
+        await self.save()
 
     def end(self, resource: Resource) -> None:
         """Forget the pending operation on a resource."""
@@ -78,30 +82,54 @@ class Journal:
         resources = [item for item in (*self._new, *self._base.resources) if item not in self._done]
         return Snapshot(resources, [*self._pending, *self._interrupted], self._base.salt)
 
-    def save(self, *, durable: bool = False) -> None:
-        """Write the state as it stands."""
-        self._stale = True
-        self.flush(durable=durable)
+    async def save(self) -> None:
+        """Write the state as it stands; returns when it is written.
 
-    def flush(self, *, durable: bool = False) -> None:
-        """Write the state where something changed since the last time."""
+        Writing happens on a thread. What changes meanwhile is written next, all at once: while many
+        operations run side by side, one write serves several.
+        """
+        self._stale = True
+        self._wanted += 1
+        wanted = self._wanted
+        while self._written < wanted:
+            if self._writing is None:
+                self._writing = asyncio.ensure_future(self._write())
+            await asyncio.shield(self._writing)
+
+    async def _write(self) -> None:
+        try:
+            version = self._wanted
+            backend, text = self._backend, self._current()
+            if backend is not None and text is not None:
+                await asyncio.to_thread(backend.write, self._stack, text)
+            self._written = version
+        finally:
+            self._writing = None
+
+    def flush(self) -> None:
+        """Write the state, at the end of a run, where something changed since the last time; the disk has
+        it then."""
+        text = self._current()
+        if self._backend is not None and text is not None:
+            self._backend.write(self._stack, text, durable=True)
+
+    def _current(self) -> str | None:
+        """The checkpoint's text, or None where nothing changed since it was last asked for."""
         if self._backend is None or not self._stale:
-            return
+            return None
+        self._stale = False
+        if self._base.salt is None and self._crypter is not None:
+            self._base.salt = self._crypter.state
         snapshot = self.snapshot()
-        salt = self._base.salt
-        if salt is None and self._crypter is not None:
-            salt = self._base.salt = self._crypter.state
         operations = [
             compact({"resource": self._json(item.resource), "type": item.type}) for item in snapshot.pending
         ]
-        text = checkpoint_text(
+        return checkpoint_text(
             self._backend.qualified(self._stack),
             [self._text(resource) for resource in snapshot.resources],
             operations,
-            salt,
+            self._base.salt,
         )
-        self._backend.write(self._stack, text, durable=durable)
-        self._stale = False
 
     def _text(self, resource: Resource) -> str:
         text = self._texts.get(resource)

@@ -186,6 +186,7 @@ def update(
                     events.log("info", note, "")
                 # What another run did before this one had the lock.
                 session.deployment = session.backend.read(target.stack)
+                session.backend.back_up(target.stack)
             return _run(lambda: _update(session, config, loader, events, preview, program, before))
     finally:
         program.end()
@@ -298,7 +299,7 @@ async def _update(
         await deployment.idle()
         succeeded = succeeded and not deployment.refused
         deployment.finish_outputs(succeeded=succeeded)
-        journal.flush(durable=True)
+        journal.flush()
     finally:
         interrupted()
         await server.stop(None)
@@ -404,6 +405,7 @@ def destroy(
             for note in stack.enter_context(session.backend.lock(target.stack)):
                 events.log("info", note, "")
             session.deployment = session.backend.read(target.stack)
+            session.backend.back_up(target.stack)
         return _run(lambda: _destroy(session, loader, events, preview, before))
 
 
@@ -450,7 +452,7 @@ async def _destroy(
     if succeeded and not preview:
         base.pending.clear()
         journal.forget_interrupted()
-    journal.flush(durable=True)
+    journal.flush()
     result = Result(
         succeeded=succeeded,
         counts=summary([step for step in deployment.steps if not urns.is_default_provider(step.urn)]),

@@ -49,7 +49,7 @@ def shell(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shel
 
     monkeypatch.setenv("OPENERP_LOCAL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    monkeypatch.setattr(commands.places, "ROOT", world.directory)
+    monkeypatch.setattr("local.home.ROOT", world.directory)
     monkeypatch.setattr(commands, "emulator", lambda stack: dict)
     monkeypatch.setattr("local.plugins.load", loader)
     monkeypatch.setattr("ops.clients.write", write)

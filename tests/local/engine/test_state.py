@@ -82,11 +82,12 @@ def test_another_secrets_provider_is_refused_in_words() -> None:
         state.salt_of({"secrets_providers": {"type": "cloud", "state": {}}}, "here")
 
 
-def test_a_write_replaces_the_whole_file_and_keeps_the_one_before(tmp_path: Path) -> None:
+def test_a_write_replaces_the_whole_file_and_the_one_before_can_be_kept(tmp_path: Path) -> None:
     backend = Backend(tmp_path, "p")
     backend.create("dev", None)
     first = backend.path("dev").read_text()
     backend.write("dev", "second")
+    backend.back_up("dev")
     backend.write("dev", "third")
     names = sorted(path.name for path in backend.path("dev").parent.iterdir())
     assert names == ["dev.json", "dev.json.bak"]
