@@ -37,10 +37,15 @@ DATA_TYPES: Final[Mapping[str, str]] = {
     "aws:s3/bucket:Bucket": "every object in it is lost",
     "aws:secretsmanager/secret:Secret": "the password in it is lost; servers that read it cannot log in",
     "postgresql:index/database:Database": "every record in it is lost",
-    "tls:index/privateKey:PrivateKey": "what it signed or derived is worthless: certificates are issued "
-    "again, passwords change",
 }
 """Types that hold data or keys, with what losing one means."""
+
+KEY_TYPES: Final[Mapping[str, str]] = {
+    "tls:index/privateKey:PrivateKey": "what the old one signed or derived is worthless: certificates are "
+    "issued again, passwords change",
+}
+"""Types of which a replacement is a loss, but not a deletion: what used the key goes with it (a client
+certificate that is revoked, say)."""
 
 _REPLACING: Final = ("replace", "create-replacement", "delete-replaced", "import-replacement")
 _DELETING: Final = ("delete", "discard")
@@ -219,7 +224,10 @@ def _loud(steps: Sequence[_Step]) -> list[str]:
     if not lost:
         return []
     at_stake = [
-        step for step in lost if step.type in DATA_TYPES and (step.op == "replace" or not step.retained)
+        step
+        for step in lost
+        if (step.type in DATA_TYPES and (step.op == "replace" or not step.retained))
+        or (step.type in KEY_TYPES and step.op == "replace")
     ]
     blocks = []
     if at_stake:
@@ -260,6 +268,8 @@ def _verb(step: _Step) -> str:
 
 
 def _consequence(step: _Step) -> str:
+    if step.type in KEY_TYPES:
+        return KEY_TYPES[step.type]
     if step.retained:
         return "a new, empty one takes its place; the old one stays in the cloud, used by nothing"
     return DATA_TYPES[step.type]

@@ -69,6 +69,12 @@ def test_whatever_holds_data_and_goes_is_in_a_warning_block(op: str, type_: str)
     assert DATA_TYPES[type_] in warning
 
 
+def test_a_key_that_is_replaced_raises_the_alarm_and_one_that_goes_with_its_user_does_not() -> None:
+    key = "openerp:index:Certificate$tls:index/privateKey:PrivateKey"
+    assert "[!CAUTION]" in report(step("replace", key, "ca", oldState=state({}), newState=state({})))
+    assert "[!CAUTION]" not in report(step("delete", key, "client-2", oldState=state({})))
+
+
 def test_the_warning_stands_before_every_other_change() -> None:
     text = report(
         step("create", "openerp:index:Network$aws:ec2/vpc:Vpc", "vpc", newState=state({})),
