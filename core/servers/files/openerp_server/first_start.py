@@ -111,7 +111,8 @@ def why_not_ours(database: Database, name: str, environment: str) -> str | None:
 def odoo(server: common.Server, configuration: Path, arguments: list[str], text: str | None = None) -> None:
     """Run an Odoo command as Odoo's user, with `text` on its standard input."""
     common.run(
-        ["odoo", *arguments, "--config", str(configuration)],
+        # Its log to standard error, so that a failure can say why.
+        ["odoo", *arguments, "--config", str(configuration), "--logfile", ""],
         text=text,
         user=server["user"],
         group=server["user"],
