@@ -11,6 +11,8 @@ from io import BytesIO
 from typing import Any
 from xml.sax.saxutils import escape
 
+import time_machine
+
 from local.emulator.determinism import Determinism
 from local.emulator.journal import Entry, Journal, changes_something, operation, replayable
 
@@ -108,16 +110,21 @@ class Application:
             return error_answer(environ, body, "NotImplemented", f"the emulator does not know {name}")
         return status, headers, data
 
+    def _change(self, entry: Entry, environ: dict[str, Any]) -> Answer:
+        """Handles a request that changes something; its result follows from the state and ``entry`` alone.
+
+        The clock stands still meanwhile, so that a date is the same in a replay, however long either takes.
+        """
+        with time_machine.travel(entry.time, tick=False), self._determinism.of(f"request {entry.number}"):
+            return self._answer(environ, entry.body)
+
     def replay(self) -> tuple[int, int]:
         """Handles again what was recorded, each at its own time; gives how many, and how many failed."""
-        import time_machine
-
         count = failed = 0
         for entry in self._journal.entries():
             count += 1
             self._number = max(self._number, entry.number)
-            with time_machine.travel(entry.time), self._determinism.of(f"request {entry.number}"):
-                status, _, data = self._answer(replayable(entry), entry.body)
+            status, _, data = self._change(entry, replayable(entry))
             if int(status[:3]) >= 400:
                 failed += 1
                 log.error("request %d was not replayed: %s %s", entry.number, status, data[:500])
@@ -134,12 +141,13 @@ class Application:
             began = time.time()
             if changing:
                 self._number += 1
-            recorded = dict(environ)
-            label = f"request {self._number}" if changing else f"read {self._number}"
-            with self._determinism.of(label):
-                status, headers, data = self._answer(environ, body)
-            if changing and int(status[:3]) < 400:
-                self._journal.append(Entry(self._number, began, recorded, body))
+                entry = Entry(self._number, began, dict(environ), body)
+                status, headers, data = self._change(entry, environ)
+                if int(status[:3]) < 400:
+                    self._journal.append(entry)
+            else:
+                with self._determinism.of(f"read {self._number}"):
+                    status, headers, data = self._answer(environ, body)
         log.log(
             logging.INFO if changing else logging.DEBUG,
             "%s %s %s: %s, %d ms",
