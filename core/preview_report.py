@@ -418,7 +418,8 @@ def _unquoted(shown: str) -> str:
 
 
 def _fenced_list(title: str, messages: Iterable[str], *, collapsed: bool = False) -> list[str]:
-    lines = [line for message in messages for line in message.splitlines() if line.strip()]
+    said = dict.fromkeys(messages)
+    lines = [line for message in said for line in message.splitlines() if line.strip()]
     if not lines:
         return []
     if len(lines) > 60:
