@@ -112,6 +112,7 @@ def emulator(stack: str) -> Callable[[], dict[str, str]]:
     def begin() -> dict[str, str]:
         from local.account import hosted_zone, provide_hosted_zone
         from local.emulator import start
+        from local.plugins import warm_up
 
         project, values = plain_config(stack)
         region = region_of(stack)
@@ -119,6 +120,7 @@ def emulator(stack: str) -> Callable[[], dict[str, str]]:
         zone = hosted_zone(values, project)
         if zone is not None:
             provide_hosted_zone(zone, running.endpoint_url, region)
+        warm_up()
         return places.emulator_environment(running.endpoint_url, region)
 
     return begin

@@ -29,3 +29,10 @@ def load(package: str) -> Provider:
             "resources of it need the Pulumi CLI and a real account"
         )
     return _factory(package)()
+
+
+def warm_up() -> None:
+    """Import every plugin and what it decides by, while there is nothing else to do."""
+    for package in PACKAGES:
+        _factory(package)()
+    import_module("local.plugins.aws.provider").rows()
