@@ -47,6 +47,7 @@ lint: $(READY) ## ruff, mypy (strict), and actionlint where it can run
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy .
+	@$(BIN)/python -m tests.workflows.actionlint
 
 bench: $(READY) ## time up and preview as whole processes
 	@$(BIN)/python -m tests.bench
