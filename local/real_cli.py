@@ -29,19 +29,18 @@ def installed() -> str | None:
 def copy_with_salt(directory: Path, copies: Path, stack: str, salt: str) -> Path:
     """A copy of a stack's configuration file that holds `salt`, for `--config-file`.
 
-    The committed file stays as it is: the real CLI would otherwise write its salt into it.
+    The committed file stays as it is: the real CLI would otherwise write its salt into it. Raises EngineError
+    where there is no such stack.
     """
     committed = configuration.stack_file(directory, stack)
-    if not committed.exists():
-        raise EngineError(f"there is no stack {stack}: {committed.name} does not exist")
+    data = configuration.load_yaml(committed)
+    if configuration.salt_in(committed) is None:
+        # A key in AWS KMS is out of reach here: what the emulated stack encrypts, it encrypts by passphrase.
+        data = {key: value for key, value in data.items() if key not in ("secretsprovider", "encryptedkey")}
+        data["encryptionsalt"] = salt
     copies.mkdir(parents=True, exist_ok=True)
     copy = copies / committed.name
-    if configuration.salt_in(committed) is not None:
-        text = committed.read_text(encoding="utf-8")
-    else:
-        text = committed.read_text(encoding="utf-8").rstrip("\n")
-        text += "\n" + yaml.safe_dump({"encryptionsalt": salt}, width=1000)
-    write_atomically(copy, text)
+    write_atomically(copy, yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1000))
     return copy
 
 

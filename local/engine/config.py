@@ -58,7 +58,8 @@ class StackConfig:
         }
 
 
-def _load_yaml(path: Path) -> dict[str, Any]:
+def load_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, `{}` of an empty one. Raises EngineError where it is missing or wrong."""
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506  a safe loader, in C
@@ -77,7 +78,7 @@ def _load_yaml(path: Path) -> dict[str, Any]:
 
 def load_project(directory: Path) -> Project:
     """The project in a directory. Raises EngineError where its `Pulumi.yaml` is missing or wrong."""
-    data = _load_yaml(directory / "Pulumi.yaml")
+    data = load_yaml(directory / "Pulumi.yaml")
     name = data.get("name")
     if not isinstance(name, str) or not name:
         raise EngineError("Pulumi.yaml is missing its `name`")
@@ -121,13 +122,13 @@ def salt_in(path: Path) -> str | None:
     """The `encryptionsalt` of a stack's configuration file, if any."""
     if not path.exists():
         return None
-    salt = _load_yaml(path).get("encryptionsalt")
+    salt = load_yaml(path).get("encryptionsalt")
     return salt if isinstance(salt, str) else None
 
 
 def plain_values(path: Path, project: str) -> dict[str, Any]:
     """The values that a stack's file gives in plain, by full key."""
-    raw = _load_yaml(path).get("config") or {}
+    raw = load_yaml(path).get("config") or {}
     if not isinstance(raw, dict):
         return {}
     return {_full_key(str(key), project, path.name): value for key, value in raw.items()}
@@ -146,7 +147,7 @@ def load_stack(project: Project, stack: str, decrypt: Callable[[str], str]) -> S
         raise EngineError(
             f"there is no stack {stack}: {path.name} does not exist; stacks here: {', '.join(known)}"
         )
-    data = _load_yaml(path)
+    data = load_yaml(path)
     raw = data.get("config") or {}
     if not isinstance(raw, dict):
         raise EngineError(f"{path.name}: `config` must be a mapping of keys to values")

@@ -145,7 +145,8 @@ def pending_message(snapshot: Snapshot) -> str:
     return (
         f"the last run was interrupted with {len(snapshot.pending)} pending {noun}:\n{listed}\n"
         "A resource interrupted while creating may exist without being in the state. It is created "
-        "again now; if that is refused because it exists, delete the one that is left over and run again."
+        "again now; if that is refused because it exists, delete the one that is left over (or all that "
+        "is kept: `make clean`) and run again."
     )
 
 

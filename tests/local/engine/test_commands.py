@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
 import local.__main__ as commands
+from local.real_cli import copy_with_salt
 from tests.local.engine.world import World, loader
 
 PROGRAM = """
@@ -153,6 +155,24 @@ def test_help_tells_what_each_command_is_for() -> None:
     for name in ("up", "preview", "destroy", "output", "status", "down"):
         assert name in text
         assert CliRunner().invoke(commands.application, [name, "--help"]).exit_code == 0
+
+
+def test_the_copy_for_the_real_cli_has_this_machine_s_salt_and_the_same_values(tmp_path: Path) -> None:
+    committed = tmp_path / "Pulumi.dev.yaml"
+    committed.write_text(
+        "secretsprovider: awskms://alias/x\nencryptedkey: abc\n"
+        "config:\n  p:release: \"19.0\"\n  p:list: [1, yes, 'no']\n"
+    )
+    text = committed.read_text()
+    copy = yaml.safe_load(copy_with_salt(tmp_path, tmp_path / "copies", "dev", "v1:a:v1:b:c").read_text())
+    assert copy == {
+        "encryptionsalt": "v1:a:v1:b:c",
+        "config": {"p:release": "19.0", "p:list": [1, True, "no"]},
+    }
+    assert committed.read_text() == text
+    committed.write_text(text + "encryptionsalt: own\n")
+    kept = copy_with_salt(tmp_path, tmp_path / "copies", "dev", "v1:a:v1:b:c").read_text()
+    assert yaml.safe_load(kept)["encryptionsalt"] == "own"
 
 
 def test_a_zone_is_provided_where_the_settings_expect_one() -> None:
