@@ -10,11 +10,15 @@ import hmac
 import os
 import random
 import secrets
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 _real_urandom = os.urandom
@@ -30,6 +34,28 @@ def load_seed(path: Path) -> bytes:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(seed)
         return seed
+
+
+class _MotoFinder(MetaPathFinder):
+    """Finds moto's modules as always; what one draws while it is imported follows from its name."""
+
+    def __init__(self, determinism: Determinism) -> None:
+        self._determinism = determinism
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if not name.startswith("moto."):
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            run = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                with self._determinism.of(f"import {name}"):
+                    run(module)
+
+            loader.exec_module = exec_module
+        return spec
 
 
 class Determinism:
@@ -64,9 +90,10 @@ class Determinism:
             random.setstate(global_state)
 
     def install(self) -> None:
-        """Brings two more things under control: the sources of randomness that moto uses beside its own,
-        and the making of each region's backend (default VPC and so on), which happens whenever it is first
-        needed."""
+        """Brings more under control: the sources of randomness that moto uses beside its own, and what
+        draws when it is first needed, whichever request that is: modules, and each region's backend
+        (default VPC and so on).
+        """
         from moto.core.base_backend import AccountSpecificBackend
         from moto.moto_api._internal import mock_random
 
@@ -81,9 +108,12 @@ class Determinism:
         make_backends = AccountSpecificBackend.__init__
 
         def init(self: Any, *_: Any, **named: Any) -> None:
-            make_backends(self, **{**named, "backend": seeded(named["service_name"], named["backend"])})
+            service, account = named["service_name"], named["account_id"]
+            with within(f"backends {service} {account}"):
+                make_backends(self, **{**named, "backend": seeded(service, named["backend"])})
 
-        seeded = self._seeded
+        seeded, within = self._seeded, self.of
+        sys.meta_path.insert(0, _MotoFinder(self))
         os.urandom = urandom
         uuid.uuid4 = uuid4
         AccountSpecificBackend.__init__ = init  # type: ignore[method-assign]  # moto has no hook here

@@ -138,7 +138,7 @@ def make_things(emulator: Emulator) -> None:
         DefaultActions=[{"Type": "forward", "TargetGroupArn": target["TargetGroupArn"]}],
     )
     ec2.create_launch_template(
-        LaunchTemplateName="lt", LaunchTemplateData={"ImageId": "ami-1", "InstanceType": "t4g.small"}
+        LaunchTemplateName="template", LaunchTemplateData={"ImageId": "ami-1", "InstanceType": "t4g.small"}
     )
     make_client(emulator, "autoscaling").create_auto_scaling_group(
         AutoScalingGroupName="asg",
@@ -146,7 +146,7 @@ def make_things(emulator: Emulator) -> None:
         MaxSize=3,
         DesiredCapacity=3,
         VPCZoneIdentifier=",".join(s["SubnetId"] for s in subnets),
-        LaunchTemplate={"LaunchTemplateName": "lt"},
+        LaunchTemplate={"LaunchTemplateName": "template"},
     )
     backup = make_client(emulator, "backup")
     backup.create_backup_vault(BackupVaultName="v")
