@@ -265,7 +265,7 @@ class Cluster:
             if (
                 master.database
                 and not connection.execute(
-                    "select from pg_database where datname = %s", [master.database]
+                    "select 1 from pg_database where datname = %s", [master.database]
                 ).fetchone()
             ):
                 connection.execute(
