@@ -237,11 +237,7 @@ class AwsProvider(rpc.Provider):
         }
         outputs = {key: value for key, value in outputs.items() if value.value is not None}
         importing = not request.inputs
-        shown = {
-            key: outputs[key]
-            for key in told
-            if key in outputs and (importing or key in inputs or key in known)
-        }
+        shown = {key: outputs[key] for key in told if key in outputs and (importing or key in inputs)}
         new_inputs = {**{key: value for key, value in inputs.items() if key not in told}, **shown}
         if DEFAULTS in request.inputs:
             new_inputs[DEFAULTS] = request.inputs[DEFAULTS]
@@ -256,7 +252,7 @@ class AwsProvider(rpc.Provider):
         told: Values = {}
         for name in sorted(row.names(row.inputs) - set(row.outputs)):
             last = context.inputs.get(name, context.state.get(name))
-            if last is None and not importing:
+            if last is None and not importing and name not in row.names(row.watched):
                 continue
             value = context.read_back(name, last)
             if value is not None or last is not None:

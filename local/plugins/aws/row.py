@@ -112,6 +112,8 @@ class Row:
     """Outputs whose value is always the same on the emulator."""
     computed: str = ""
     """Inputs that the service chooses when they are not given."""
+    watched: str = ""
+    """Inputs that are read back even if they are not given: what another hand adds is drift."""
     replace: str = ""
     """Inputs of which a change needs a new resource."""
     slot: str = ""

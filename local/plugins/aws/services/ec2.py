@@ -339,11 +339,30 @@ def _create_group(context: Context) -> Any:
     return made
 
 
-def _rules_told(listed: str) -> str:
-    return (
-        f"{listed}[].[IpProtocol, FromPort, ToPort, IpRanges[].CidrIp, Ipv6Ranges[].CidrIpv6, "
-        "PrefixListIds[].PrefixListId, UserIdGroupPairs[].GroupId]"
-    )
+def _rules_told(listed: str) -> Any:
+    """The function that gives a group's rules of one direction in the form of inline ones."""
+    peers = {
+        "cidrBlocks": "IpRanges[].CidrIp",
+        "ipv6CidrBlocks": "Ipv6Ranges[].CidrIpv6",
+        "prefixListIds": "PrefixListIds[].PrefixListId",
+        "securityGroups": "UserIdGroupPairs[].GroupId",
+    }
+
+    def told(context: Context) -> list[Values] | None:
+        rules = [
+            {
+                "protocol": permission["IpProtocol"],
+                "fromPort": permission.get("FromPort", 0),
+                "toPort": permission.get("ToPort", 0),
+                **{
+                    name: found for name, path in peers.items() if (found := context.search(path, permission))
+                },
+            }
+            for permission in context.search(listed, context.thing) or []
+        ]
+        return rules or None
+
+    return told
 
 
 SECURITY_GROUP = Row(
@@ -402,7 +421,8 @@ DEFAULT_SECURITY_GROUP = Row(
         "name": "GroupName",
         "description": "Description",
     },
-    reads={"ingress": "", "egress": ""},
+    watched="ingress egress",
+    reads={"ingress": _rules_told("IpPermissions"), "egress": _rules_told("IpPermissionsEgress")},
     computed="vpcId",
     replace="vpcId",
     tags=tagging.ec2("security-group"),

@@ -283,6 +283,33 @@ def test_drift_of_a_policy_of_a_role_and_of_a_retention_is_seen(engine: Engine) 
     group.delete()
 
 
+def test_a_rule_that_another_hand_adds_to_the_default_group_is_drift_and_is_removed(engine: Engine) -> None:
+    vpc = engine.create(VPC, "net", {"cidrBlock": "10.0.0.0/16"})
+    group = engine.create("aws:ec2/defaultSecurityGroup:DefaultSecurityGroup", "none", {"vpcId": vpc.id})
+    rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    client = boto3.client("ec2")
+    client.authorize_security_group_ingress(GroupId=group.id, IpPermissions=[rule])
+    refreshed = group.refreshed()
+    assert refreshed is not None
+    assert refreshed.diff({"vpcId": vpc.id}).diffs == ["ingress"]
+    refreshed.update({"vpcId": vpc.id})
+    (found,) = client.describe_security_groups(GroupIds=[group.id])["SecurityGroups"]
+    assert found["IpPermissions"] == []
+    vpc.delete()
+
+
+def test_a_refresh_adds_nothing_to_the_inputs(engine: Engine) -> None:
+    vpc = engine.create(VPC, "net", {"cidrBlock": "10.0.0.0/16"})
+    inputs = {"vpcId": vpc.id, "cidrBlock": "10.0.0.0/24", "availabilityZone": "eu-west-1a"}
+    subnet = engine.create("aws:ec2/subnet:Subnet", "net", inputs)
+    refreshed = subnet.refreshed()
+    assert refreshed is not None
+    assert refreshed.inputs == subnet.inputs
+    assert refreshed.values["availabilityZoneId"]
+    subnet.delete()
+    vpc.delete()
+
+
 def test_a_resource_is_imported_by_its_id(engine: Engine) -> None:
     vpc = engine.create(VPC, "net", {"cidrBlock": "10.3.0.0/16", "tags": {"Name": "net"}})
     request = rpc.ReadRequest(f"urn:pulumi:local::openerp::{VPC}::net", vpc.id, {}, {})
