@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ import signal
 import socket
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,16 @@ SETTINGS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 """What moto reads from the environment when it is imported."""
+
+
+WARM = (
+    ("ec2", "ec2"), ("iam", "iam"), ("kms", "kms"), ("s3", "s3"), ("logs", "logs"), ("rds", "rds"),
+    ("secretsmanager", "secretsmanager"), ("efs", "efs"), ("elbv2", "elbv2"), ("acm", "acm"),
+    ("autoscaling", "autoscaling"), ("cloudwatch", "cloudwatch"), ("sns", "sns"), ("ssm", "ssm"),
+    ("backup", "backup"), ("wafv2", "wafv2"), ("events", "events"), ("route53", "route53"),
+    ("budgets", "budgets"),
+)  # fmt: skip
+"""The services of the program, in about the order in which it needs them: moto's package, botocore's name."""
 
 
 def _free_port(preferred: int | None) -> int:
@@ -44,6 +56,32 @@ def _last_port(directory: Path) -> int | None:
         return None
 
 
+def _read_models_once() -> None:
+    """botocore's descriptions of services are read by each session and by moto anew, 0.1 s for EC2's each
+    time."""
+    from botocore.loaders import JSONFileLoader
+
+    load, loaded = JSONFileLoader.load_file, dict[str, Any]()
+
+    def load_file(self: Any, file_path: str) -> Any:
+        if file_path not in loaded:
+            loaded[file_path] = load(self, file_path)
+        return loaded[file_path]
+
+    JSONFileLoader.load_file = load_file
+
+
+def _warm_up(stopping: threading.Event) -> None:
+    """Reads what the first request to each service would have to wait for."""
+    from moto.core.utils import get_service_model
+
+    for package, model in WARM:
+        if stopping.is_set():
+            return
+        import_module(f"moto.{package}.responses")
+        get_service_model(model)
+
+
 def _make_server(port: int, application: Any) -> Any:
     from moto.moto_server.werkzeug_app import MotoRequestHandler
     from werkzeug.serving import make_server
@@ -61,6 +99,7 @@ def _make_server(port: int, application: Any) -> Any:
 def main(home: Path, fingerprint: str) -> None:
     """Runs until SIGTERM or SIGINT; databases are shut down before it ends."""
     began = time.monotonic()
+    gc.disable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     os.environ.update(SETTINGS)
@@ -78,6 +117,7 @@ def main(home: Path, fingerprint: str) -> None:
 
     supervisor = Supervisor(home)
     determinism = Determinism(load_seed(directory / "seed"))
+    _read_models_once()
     determinism.install()
 
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -109,6 +149,10 @@ def main(home: Path, fingerprint: str) -> None:
     fresh.write_text(json.dumps(record))
     fresh.replace(directory / "process.json")
     log.info("ready on port %d after %.2f s", port, time.monotonic() - began)
+    _warm_up(stopping)
+    gc.enable()
+    gc.freeze()
+    log.info("warm after %.2f s", time.monotonic() - began)
     stopping.wait()
     log.info("stopping")
     server.shutdown()
