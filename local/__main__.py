@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,6 +71,10 @@ def plain_errors() -> Iterator[None]:
     except (EngineError, EmulatorError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        # The second Ctrl-C: what is under way is not waited for. The state is the one last written.
+        print("interrupted at once: the next run says what was under way", file=sys.stderr)
+        os._exit(130)
 
 
 def target(stack: str) -> Target:
@@ -135,8 +140,6 @@ def uses_real_cli(engine: EngineName) -> bool:
 
 def start_emulator(stack: str) -> None:
     """Start the emulator and let this process's children reach it."""
-    import os
-
     os.environ.update(emulator(stack)())
 
 
@@ -364,7 +367,7 @@ def _say_what_stays(stack: str) -> None:
     if emulated is None:
         return
     kept = retained(emulated.endpoint_url, region_of(stack))
-    say("what stays in the emulator: " + ("nothing" if not kept else ""))
+    say("what stays in the emulator:" if kept else "nothing stays in the emulator")
     for line in kept:
         say(f"    {line}")
 

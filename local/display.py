@@ -246,7 +246,7 @@ class Live(Lines):
 
 def _columns(stream: IO[str]) -> int:
     try:
-        return os.get_terminal_size(stream.fileno()).columns
+        return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
         return 80
 
@@ -286,19 +286,38 @@ def changed_steps(steps: Iterable[Step]) -> list[Step]:
     ]
 
 
+def as_tree(steps: Iterable[Step]) -> list[tuple[int, Step]]:
+    """The steps with each below its parent's, where that is listed, and how deep it is below the stack."""
+    listed = list(steps)
+    known = {step.urn for step in listed if not urns.is_root_stack(step.urn)}
+    children: dict[str, list[Step]] = {}
+    for step in listed:
+        parent = step.resource.parent
+        children.setdefault(parent if parent in known else "", []).append(step)
+    ordered: list[tuple[int, Step]] = []
+
+    def walk(urn: str, depth: int) -> None:
+        for step in children.get(urn, []):
+            ordered.append((depth, step))
+            walk(step.urn, depth + 1)
+
+    walk("", 0)
+    return ordered
+
+
 def describe(steps: Iterable[Step], *, details: bool, paint: Paint) -> list[str]:
     """Lines that say what each step changes: `old => new` for every property, masked."""
     lines: list[str] = []
-    for step in changed_steps(steps):
+    for depth, step in as_tree(changed_steps(steps)):
+        indent = "  " * depth
         symbol = SYMBOLS[step.op]
         reasons = f"  [{', '.join(step.replace_keys)} forces replacement]" if step.replace_keys else ""
-        state = step.old if step.op is Op.DELETE else step.new
-        notes = ""
-        if step.op is Op.DELETE and state is not None and state.retain_on_delete:
-            notes = "  [retained: only forgotten]"
-        lines.append(f" {paint(f'{symbol:2}', symbol)} {label(step.urn)}{reasons}{notes}")
+        notes = (
+            "  [retained: only forgotten]" if step.op is Op.DELETE and step.before.retain_on_delete else ""
+        )
+        lines.append(f" {paint(f'{symbol:2}', symbol)} {indent}{label(step.urn)}{reasons}{notes}")
         if step.op in (Op.UPDATE, Op.REPLACE) or (details and step.op is Op.CREATE):
-            lines += _properties(step, paint)
+            lines += [indent + line for line in _properties(step, paint)]
     return lines
 
 

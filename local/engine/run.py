@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local.engine import config as configuration
 from local.engine import state as states
@@ -22,6 +22,10 @@ from local.engine.errors import EngineError, StepError
 from local.engine.program import Program, Run
 from local.engine.state import Snapshot
 from local.engine.values import Properties
+
+if TYPE_CHECKING:
+    from local.engine.deployment import Deployment
+    from local.engine.journal import Journal
 
 PARALLEL = 32
 """Provider operations at once; they wait far more than they compute."""
@@ -199,6 +203,8 @@ def _once(before: Callable[[], dict[str, str]] | None) -> Callable[[], Awaitable
     if before is None:
         return None
     task = asyncio.ensure_future(asyncio.to_thread(before))
+    # A run that needs no provider never asks whether this went well.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def ready() -> None:
         os.environ.update(await asyncio.shield(task))
@@ -215,13 +221,8 @@ async def _update(
     program: Program,
     before: Callable[[], dict[str, str]] | None,
 ) -> Result:
-    # These import gRPC and the SDK, which takes a while: the child does so at the same time.
-    from local.engine.builtins import BuiltinProvider, Builtins
-    from local.engine.deployment import Deployment
-    from local.engine.journal import Journal
+    # This imports gRPC and the SDK, which takes a while: the child does so at the same time.
     from local.engine.monitor import Engine, Monitor, serve
-    from local.engine.providers import Registry
-    from local.engine.steps import summary
 
     target, project = session.target, session.project
     began = time.monotonic()
@@ -236,36 +237,82 @@ async def _update(
         preview=preview,
     )
     server, address = await serve(monitor, Engine(watch.log))
-    # The program imports its packages while the state is loaded and its secrets are decrypted.
-    program.start(
-        Run(
-            monitor=address,
-            project=project.name,
-            stack=target.stack,
-            organization=ORGANIZATION,
-            root=str(project.directory),
-            directory=str(project.main),
-            program=str(project.main),
-            config=config.values,
-            secret_keys=sorted(config.secret_keys),
-            preview=preview,
-            parallel=PARALLEL,
-        )
-    )
-    ready = _once(before)
     try:
+        # The program imports its packages while the state is loaded and its secrets are decrypted.
+        program.start(_run_of(session, config, address, preview=preview))
+        ready = _once(before)
         base = await asyncio.to_thread(session.load)
-    except BaseException:
+        message = pending_message(base)
+        if message:
+            watch.log("warning", message, "")
+        deployment, journal = _open(session, base, config, loader, ready, watch, preview=preview)
+        loading.set_result(deployment)
+        undo = _on_interrupt(deployment.stop)
+        try:
+            status = await _follow(program, deployment, watch)
+            if status == 0 and not deployment.stopped.is_set():
+                await _delete_rest(deployment)
+            await deployment.idle()
+            succeeded = status == 0 and not deployment.stopped.is_set() and not deployment.refused
+            deployment.finish_outputs(succeeded=succeeded)
+            journal.flush()
+        finally:
+            undo()
+    finally:
         program.end()
         await server.stop(None)
-        raise
-    message = pending_message(base)
-    if message:
-        watch.log("warning", message, "")
-    journal = Journal(None if preview else session.backend, target.stack, base, session.crypter)
-    deployment = Deployment(
+    if succeeded:
+        for urn, text in watch.errors:
+            # The program logged an error and went on, which is its own affair.
+            events.log("error", text, urn)
+    result = _result(deployment, journal.snapshot(), began, succeeded=succeeded)
+    result.errors = _errors(watch, deployment, status)
+    result.config = {
+        key: "[secret]" if key in config.secret_keys else text for key, text in config.values.items()
+    }
+    if not preview:
+        _remember(session, "update", result)
+    return result
+
+
+def _run_of(session: _Session, config: configuration.StackConfig, address: str, *, preview: bool) -> Run:
+    project = session.project
+    return Run(
+        monitor=address,
         project=project.name,
-        stack=target.stack,
+        stack=session.target.stack,
+        organization=ORGANIZATION,
+        root=str(project.directory),
+        directory=str(project.main),
+        program=str(project.main),
+        config=config.values,
+        secret_keys=sorted(config.secret_keys),
+        preview=preview,
+        parallel=PARALLEL,
+    )
+
+
+def _open(
+    session: _Session,
+    base: Snapshot,
+    config: configuration.StackConfig,
+    loader: Callable[[str], Any],
+    ready: Callable[[], Awaitable[None]] | None,
+    watch: _Watch,
+    *,
+    preview: bool,
+) -> tuple[Deployment, Journal]:
+    """A run over the state `base`, and what writes its state."""
+    from local.engine.builtins import BuiltinProvider, Builtins
+    from local.engine.deployment import Deployment
+    from local.engine.journal import Journal
+    from local.engine.providers import Registry
+
+    stack = session.target.stack
+    journal = Journal(None if preview else session.backend, stack, base, session.crypter)
+    deployment = Deployment(
+        project=session.project.name,
+        stack=stack,
         base=base,
         config=config,
         registry=Registry(
@@ -276,53 +323,48 @@ async def _update(
         preview=preview,
         events=watch,
     )
-    interrupted = _on_interrupt(deployment.stop)
-    loading.set_result(deployment)
-    try:
-        ended = asyncio.create_task(program.wait(lambda line: watch.log("info", line, "")))
-        stopped = asyncio.create_task(deployment.stopped.wait())
-        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not ended.done():
-            # What is under way is finished and recorded; then the program has nothing to wait for.
-            await deployment.idle()
-            await asyncio.wait({ended}, timeout=2)
-            program.end()
-        status = await ended
-        stopped.cancel()
-        succeeded = status == 0 and deployment.failure is None and not deployment.stopped.is_set()
-        if succeeded:
-            try:
-                await deployment.delete_rest()
-            except EngineError as error:
-                if deployment.failure is None and isinstance(error, StepError):
-                    deployment.failure = error
-                succeeded = False
+    return deployment, journal
+
+
+async def _follow(program: Program, deployment: Deployment, watch: _Watch) -> int:
+    """Wait for the end of the program, or of the run where that comes first; the program's exit status."""
+    ended = asyncio.create_task(program.wait(lambda line: watch.log("info", line, "")))
+    stopped = asyncio.create_task(deployment.stopped.wait())
+    await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if not ended.done():
+        # What is under way is finished and recorded; then the program has nothing to wait for.
         await deployment.idle()
-        succeeded = succeeded and not deployment.refused
-        deployment.finish_outputs(succeeded=succeeded)
-        journal.flush()
-    finally:
-        interrupted()
-        await server.stop(None)
-    snapshot = journal.snapshot()
+        await asyncio.wait({ended}, timeout=2)
+        program.end()
+    stopped.cancel()
+    return await ended
+
+
+async def _delete_rest(deployment: Deployment) -> None:
+    """Delete what is no longer wanted; a deletion that fails ends the run."""
+    try:
+        await deployment.delete_rest()
+    except StepError as error:
+        deployment.fail(error)
+    except EngineError:
+        # The run has ended already, for a reason that is noted.
+        deployment.stop()
+
+
+def _result(deployment: Deployment, snapshot: Snapshot, began: float, *, succeeded: bool) -> Result:
+    from local.engine.steps import summary
+
     root = snapshot.root()
-    result = Result(
+    return Result(
         succeeded=succeeded,
         counts=summary([step for step in deployment.steps if not urns.is_default_provider(step.urn)]),
         steps=deployment.steps,
         outputs=root.outputs if root else {},
         seconds=time.monotonic() - began,
-        errors=_errors(watch, deployment, status),
-        config={
-            key: "[secret]" if key in config.secret_keys else text for key, text in config.values.items()
-        },
     )
-    if not preview:
-        _remember(session, "update", result)
-    return result
 
 
-def _errors(watch: _Watch, deployment: Any, status: int) -> list[tuple[str, str]]:
+def _errors(watch: _Watch, deployment: Deployment, status: int) -> list[tuple[str, str]]:
     failure = deployment.failure
     if failure is not None:
         # The program's own complaints are only that its requests were refused after this.
@@ -417,50 +459,24 @@ async def _destroy(
     preview: bool,
     before: Callable[[], dict[str, str]] | None,
 ) -> Result:
-    from local.engine.builtins import BuiltinProvider, Builtins
-    from local.engine.deployment import Deployment
-    from local.engine.journal import Journal
-    from local.engine.providers import Registry
-    from local.engine.steps import summary
-
     began = time.monotonic()
-    base = session.load()
     watch = _Watch(events)
-    registry = Registry(
-        lambda package: BuiltinProvider() if package == "pulumi" else loader(package), _once(before)
+    ready = _once(before)
+    base = await asyncio.to_thread(session.load)
+    deployment, journal = _open(
+        session, base, configuration.StackConfig(), loader, ready, watch, preview=preview
     )
-    journal = Journal(None if preview else session.backend, session.target.stack, base, session.crypter)
-    deployment = Deployment(
-        project=session.project.name,
-        stack=session.target.stack,
-        base=base,
-        config=configuration.StackConfig(),
-        registry=registry,
-        builtins=Builtins(session.stack_outputs),
-        journal=journal,
-        preview=preview,
-        events=watch,
-    )
-    interrupted = _on_interrupt(deployment.stop)
+    undo = _on_interrupt(deployment.stop)
     try:
-        await deployment.delete_rest()
-    except EngineError as error:
-        if deployment.failure is None and isinstance(error, StepError):
-            deployment.failure = error
+        await _delete_rest(deployment)
     finally:
-        interrupted()
-    succeeded = deployment.failure is None and not deployment.stopped.is_set() and not deployment.refused
+        undo()
+    succeeded = not deployment.stopped.is_set() and not deployment.refused
     if succeeded and not preview:
-        base.pending.clear()
         journal.forget_interrupted()
     journal.flush()
-    result = Result(
-        succeeded=succeeded,
-        counts=summary([step for step in deployment.steps if not urns.is_default_provider(step.urn)]),
-        steps=deployment.steps,
-        seconds=time.monotonic() - began,
-        errors=_errors(watch, deployment, 0),
-    )
+    result = _result(deployment, journal.snapshot(), began, succeeded=succeeded)
+    result.errors = _errors(watch, deployment, 0)
     if not preview:
         _remember(session, "destroy", result)
     return result
