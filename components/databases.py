@@ -238,14 +238,15 @@ class Databases(pulumi.ComponentResource):
     def _database(
         self, provider: postgresql.Provider, key: str, database: str, role: postgresql.Role
     ) -> tuple[postgresql.Database, pulumi.Resource]:
-        """Make a database that `role`, and no one else, may use; return it and its last grant.
+        """Make a database that `role` owns, and that no one else may use; return it and its last grant.
 
-        The master user owns it: the application can fill it and cannot drop it. Grants of one database
-        follow each other, because PostgreSQL refuses two changes of the same permissions at once.
+        Odoo sees no database but those that its login owns (`list_dbs` asks for `datdba`). Grants of one
+        database follow each other, because PostgreSQL refuses two changes of the same permissions at once.
         """
         made = postgresql.Database(
             f"{self._name}-{key}",
             name=database,
+            owner=role.name,
             encoding="UTF8",
             # As Odoo makes its own: sorting by bytes. Character classes stay those of the server.
             template="template0",
@@ -253,14 +254,10 @@ class Databases(pulumi.ComponentResource):
             opts=self._logical(provider, role, protect=self._args.protect),
         )
         last: pulumi.Resource = role
-        wanted: list[tuple[str, str, pulumi.Input[str], Sequence[str], dict[str, Any]]] = [
-            ("public-database", "database", "public", [], {}),
-            ("public-schema", "schema", "public", [], {"schema": SCHEMA}),
-            ("use-database", "database", role.name, ["CONNECT", "CREATE", "TEMPORARY"], {}),
-            ("use-schema", "schema", role.name, ["CREATE", "USAGE"], {"schema": SCHEMA}),
-        ]
-        for grant, object_type, to, privileges, more in wanted:
-            last = self._grant(provider, f"{key}-{grant}", made, to, object_type, privileges, [last], more)
+        for object_type, more in (("database", {}), ("schema", {"schema": SCHEMA})):
+            last = self._grant(
+                provider, f"{key}-public-{object_type}", made, "public", object_type, [], [last], more
+            )
         return made, last
 
     def _grant(

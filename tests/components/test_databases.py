@@ -59,7 +59,7 @@ def passwords(graph: Graph) -> set[str]:
 
 def test_databases_have_exactly_these_children(deploy: Deploy) -> None:
     graph = databases(deploy)
-    grants = ("public-database", "public-schema", "use-database", "use-schema")
+    grants = ("public-database", "public-schema")
     reads = ("read-database", "read-schema", "read-tables")
     assert graph.children("databases") == {
         ("tls:index/privateKey:PrivateKey", "databases-seed"),
@@ -124,9 +124,19 @@ def test_public_loses_every_permission_before_anyone_gets_one(deploy: Deploy) ->
         for grant in (database, schema):
             assert grant.inputs["role"] == "public"
             assert grant.inputs["privileges"] == []
-        use = graph.one(GRANT, f"databases-{key}-use-database")
-        assert schema.name in use.depends_on_names
         assert database.name in schema.depends_on_names
+        later = {g.name for g in graph.of(GRANT) if g.name.startswith(f"databases-{key}-read")}
+        first = f"databases-{key}-read-database"
+        assert first not in later or schema.name in graph.one(GRANT, first).depends_on_names
+
+
+def test_each_login_owns_its_databases_because_odoo_sees_no_other(deploy: Deploy) -> None:
+    graph = saas(deploy, ACME)
+    assert {r.inputs["name"]: r.inputs["owner"] for r in graph.of(DATABASE)} == {
+        "openerp": "openerp_app",
+        "openerp_test": "openerp_app",
+        "acme": "openerp_app_acme",
+    }
 
 
 def test_the_reporting_role_reads_and_does_nothing_else(deploy: Deploy) -> None:
@@ -151,10 +161,6 @@ def test_databases_are_protected_by_settings_and_never_dropped_with_the_stack(
     assert all(r.protect is protect for r in graph.of(DATABASE))
     assert all(r.retain_on_delete for r in graph.registrations if r.type in LOGICAL)
     assert graph.one("tls:index/privateKey:PrivateKey").protect is protect
-
-
-def test_the_application_cannot_drop_its_database(deploy: Deploy) -> None:
-    assert all("owner" not in r.inputs for r in databases(deploy).of(DATABASE))
 
 
 def test_secrets_have_the_usual_form_and_a_key_of_ours(deploy: Deploy) -> None:
@@ -209,7 +215,7 @@ def test_a_tenant_is_a_constant_number_of_resources_and_touches_nobody_else(depl
     one, two, three = (saas(deploy, *([ACME, *others][:n])) for n in (1, 2, 3))
     first = {(r.type, r.name) for r in two.registrations} - {(r.type, r.name) for r in one.registrations}
     second = {(r.type, r.name) for r in three.registrations} - {(r.type, r.name) for r in two.registrations}
-    assert len(first) == len(second) == 11
+    assert len(first) == len(second) == 9
     assert all("bolt" in name for _, name in first)
     before = {r.urn: r.inputs for r in one.registrations}
     assert all(before[r.urn] == r.inputs for r in two.registrations if r.urn in before)
@@ -226,7 +232,7 @@ def test_a_tenant_is_listed_for_the_servers_after_its_database_stands(deploy: De
         "host": "acme.erp.example.com",
     }
     assert listed["secret_arn"].startswith("arn:")
-    assert {"databases-tenant-acme", "databases-tenant-acme-use-schema"} <= parameter.depends_on_names
+    assert {"databases-tenant-acme", "databases-tenant-acme-public-schema"} <= parameter.depends_on_names
 
 
 def test_the_role_of_one_tenant_has_no_permission_in_the_database_of_another(deploy: Deploy) -> None:
