@@ -192,6 +192,8 @@ def from_api(value: Any, like: Any, rename: Rename, parent: str = "") -> Any:
     Only keys that ``like`` has are shown: what an API adds by itself is no drift. Without a ``like``,
     everything is shown, its names in Pulumi's writing. A value that means the same is given back as ``like``.
     """
+    if value is None:
+        return like if like in (None, "", [], {}) else None
     if like is None:
         if isinstance(value, Mapping):
             return {camel(key): from_api(item, None, rename, key) for key, item in value.items()}

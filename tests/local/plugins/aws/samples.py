@@ -539,7 +539,7 @@ SAMPLES: dict[str, Sample] = {
         lambda w: {"description": "another"},
     ),
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": s(
-        lambda w: {"vpcId": w.vpc.id, **TAGS}, RETAGGED, stays=True
+        lambda w: {"vpcId": w.vpc.id, "ingress": [], "egress": [], **TAGS}, RETAGGED, stays=True
     ),
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": s(
         lambda w: {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from local.plugins.aws import table
-from tests.local.plugins.aws.harness import Engine, Resource
+from tests.local.plugins.aws.harness import Engine, Resource, unwrap
 from tests.local.plugins.aws.samples import SAMPLES, World
 
 TOKENS = sorted(token for token, sample in SAMPLES.items() if not sample.extended)
@@ -45,6 +45,7 @@ def assert_settled(resource: Resource) -> None:
     assert resource.diff(resource.given).diffs == []
     refreshed = resource.refreshed()
     assert refreshed is not None
+    assert unwrap(refreshed.inputs) == unwrap(resource.inputs)
     told = refreshed.diff(resource.given)
     assert told.diffs == [], {
         key: (resource.values.get(key), refreshed.values.get(key)) for key in told.diffs
