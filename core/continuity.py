@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core import outputs, release
-from core.problems import Invalid, Problem, SettingsError
+from core.problems import Invalid, Problem, SettingsError, printable
 from core.settings_model import ConfiguredSettings
 
+RESTORE_KEY: Final = "openerp:database.restoreFrom"
 SNAPSHOT_PREFIX: Final = "snapshot:"
 """`database.restoreFrom: snapshot:<identifier>` is for when no stack is left to ask."""
 
@@ -67,23 +68,32 @@ def restore_snapshot(
 ) -> str | None:
     """Return the RDS snapshot identifier behind `database.restoreFrom`, None when it is not set.
 
-    `label` is a checkpoint of this stack, `stack/label` one of another (whose outputs `outputs_of` reads),
-    `snapshot:<identifier>` a snapshot of the region.
+    `label` is a checkpoint of this stack, `stack/label` one of another (whose outputs `outputs_of` reads;
+    it raises LookupError where there is none), `snapshot:<identifier>` a snapshot of the region.
 
     Raises:
-        SettingsError: no such checkpoint; names those that there are.
+        SettingsError: no such checkpoint, whose message names those that there are; or no such stack.
     """
     if restore_from is None:
         return None
     if restore_from.startswith(SNAPSHOT_PREFIX):
         return restore_from.removeprefix(SNAPSHOT_PREFIX)
     other, _, label = restore_from.rpartition("/")
-    known = continuity(outputs_of(other)).checkpoints if other else before.checkpoints
+    try:
+        known = continuity(outputs_of(other)).checkpoints if other else before.checkpoints
+    except LookupError as unreadable:
+        problem = Problem(
+            RESTORE_KEY,
+            f"names stack '{other}', which cannot be read ({printable(str(unreadable), 200)})",
+            "Name a stack of this project in the same backend, or a snapshot itself as "
+            "`snapshot:<RDS snapshot identifier>`",
+        )
+        raise SettingsError([problem], stack=stack) from None
     if label in known:
         return known[label]
     there = ", ".join(sorted(known)) or "none"
     problem = Problem(
-        "openerp:database.restoreFrom",
+        RESTORE_KEY,
         f"names checkpoint '{label}', which stack {other or stack} does not have (it has: {there})",
         "Name one of these, or a snapshot itself as `snapshot:<RDS snapshot identifier>`",
     )

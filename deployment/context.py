@@ -11,6 +11,7 @@ import settings as stack_settings
 from components.last_outputs import last_outputs
 from core import continuity, names
 from core.continuity import Continuity
+from core.problems import Problem, SettingsError, printable
 from settings import Settings
 
 
@@ -72,6 +73,20 @@ def load() -> Context:
         opts=pulumi.ResourceOptions(providers=[provider]),
         copies=aws.Provider("aws-copies", region=copies, default_tags={"tags": tags}) if copies else None,
         account_id=aws.get_caller_identity(opts=asked).account_id,
-        zone_id=aws.route53.get_zone(name=zone, opts=asked).zone_id if zone else None,
+        zone_id=_zone_id(zone, asked, settings.stack) if zone else None,
         tags=tags,
     )
+
+
+def _zone_id(zone: str, asked: pulumi.InvokeOptions, stack: str) -> str:
+    """Return the id of the public Route 53 zone of that name; raises pulumi.RunError if there is none."""
+    try:
+        return aws.route53.get_zone(name=zone, opts=asked).zone_id
+    except Exception as refused:  # the SDK has no narrower class for what a provider refuses
+        problem = Problem(
+            "openerp:access.hostedZone",
+            f"{zone} was not found among the public zones of this account ({printable(str(refused), 200)})",
+            "Name a zone of this account, or make it first: `aws route53 create-hosted-zone`",
+        )
+    with stack_settings.refusing():
+        raise SettingsError([problem], stack=stack)

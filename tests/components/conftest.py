@@ -21,7 +21,7 @@ from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime import mocks as pulumi_mocks
 from pulumi.runtime import settings as pulumi_settings
 from pulumi.runtime import stack as pulumi_stack
-from pulumi.runtime.proto import engine_pb2, resource_pb2
+from pulumi.runtime.proto import engine_pb2, provider_pb2, resource_pb2
 
 with warnings.catch_warnings():
     # These packages warn about deprecated classes of their own when a module of theirs is loaded, whoever
@@ -46,6 +46,11 @@ SETTLING_SECONDS = 2
 Outputs = Callable[[str, dict[str, Any]], Mapping[str, Any]]
 """(resource name, its inputs) -> what the provider would add to them."""
 Invoke = Callable[[dict[str, Any]], Mapping[str, Any]]
+
+
+class InvokeRefused(Exception):  # noqa: N818  (an answer, not a failure of the test)
+    """Raised by an answer to an invoke: the provider refuses it for this reason."""
+
 
 _sdk: Any = pulumi_mocks
 """The SDK's mocks, whose functions carry no types."""
@@ -302,7 +307,12 @@ class RecordingMonitor(pulumi_mocks.MockMonitor):
         self.graph.invokes.append((request.tok, arguments))
         if request.tok not in self._invokes:
             raise AssertionError(f"no answer for the invoke {request.tok}")
-        fields = {"return": _struct(self._invokes[request.tok](arguments))}
+        try:
+            answer = self._invokes[request.tok](arguments)
+        except InvokeRefused as refused:
+            failure = provider_pb2.CheckFailure(reason=str(refused))
+            return resource_pb2.ResourceInvokeResponse(failures=[failure])
+        fields = {"return": _struct(answer)}
         return resource_pb2.ResourceInvokeResponse(**fields)
 
 
