@@ -18,7 +18,7 @@ import pulumi
 import yaml
 
 import settings
-from tests.components.conftest import ACCOUNT, Graph, Invoke, Outputs, run_program
+from tests.components.conftest import ACCOUNT, Graph, Invoke, InvokeRefused, Outputs, run_program
 from tests.components.tls_answers import TLS_ANSWERS
 from tests.settings.conftest import merged
 
@@ -52,8 +52,21 @@ def _certificate(name: str, inputs: dict[str, Any]) -> Plain:
     return {"domainValidationOptions": [option] if domain else []}
 
 
+def _always_the_same(answer: Outputs) -> Outputs:
+    """Return `answer` with a memory, as a state is one: a key is not made anew in the next run."""
+    given: dict[str, Plain] = {}
+
+    def remembered(name: str, inputs: dict[str, Any]) -> Plain:
+        asked = json.dumps([name, inputs], sort_keys=True)
+        if asked not in given:
+            given[asked] = answer(name, inputs)
+        return given[asked]
+
+    return remembered
+
+
 ANSWERS: Final[dict[str, Outputs]] = {
-    **TLS_ANSWERS,
+    **{token: _always_the_same(answer) for token, answer in TLS_ANSWERS.items()},
     "aws:kms/key:Key": _key,
     "aws:acm/certificate:Certificate": _certificate,
     "aws:efs/fileSystem:FileSystem": lambda n, i: {"id": f"fs-{_hex(n, 17)}"},
@@ -103,13 +116,14 @@ def run_stack(
     before: Plain | None = None,
     others: Mapping[str, Plain] | None = None,
     outputs: Mapping[str, Outputs] | None = None,
+    invokes: Mapping[str, Invoke] | None = None,
     preview: bool = False,
     graph: Graph | None = None,
 ) -> Graph:
     """Run the program with the settings of `stack` and `changes` to them (dotted keys, None takes away).
 
     `name` is another name for the stack; `before` its outputs after the last run, none for a first one;
-    `others` the outputs of other stacks by name; `outputs` further answers by resource type.
+    `others` the outputs of other stacks by name; `outputs` and `invokes` are further answers.
     """
     called = name or stack
     known = {called: before or {}, **(others or {})}
@@ -118,12 +132,13 @@ def run_stack(
         organization, project, asked = str(arguments["name"]).split("/")
         assert (organization, project) == ("organization", "openerp")
         if asked not in known:
-            raise LookupError(f"unknown stack {arguments['name']!r}")
+            raise InvokeRefused(f"unknown stack {asked!r}")
         return {"name": arguments["name"], "outputs": dict(known[asked]), "secretOutputNames": []}
 
-    invokes: dict[str, Invoke] = {
+    answers: dict[str, Invoke] = {
         "pulumi:pulumi:readStackOutputs": last_outputs,
         "aws:route53/getZone:getZone": _zone,
+        **(invokes or {}),
     }
 
     def program() -> None:
@@ -136,6 +151,6 @@ def run_stack(
         stack=called,
         preview=preview,
         outputs={**ANSWERS, **(outputs or {})},
-        invokes=invokes,
+        invokes=answers,
         graph=graph,
     )

@@ -78,7 +78,7 @@ DATABASES = {
     "aws:secretsmanager/secretVersion:SecretVersion": 3,
     "postgresql:index/role:Role": 2,
     "postgresql:index/database:Database": 2,
-    GRANT: 14,
+    GRANT: 10,
     "postgresql:index/defaultPrivileges:DefaultPrivileges": 2,
 }
 SERVERS = {
