@@ -39,6 +39,9 @@ class Emulator:
     endpoint_url: str
     """For ``AWS_ENDPOINT_URL``: ``http://127.0.0.1:<port>``."""
     pid: int
+    lost: int = 0
+    """Requests of its history that could not be repeated at the start (another release of moto or of this
+    code); what they made is gone, and the log names them."""
 
 
 def _directory(home: Path) -> Path:
@@ -63,10 +66,14 @@ def _record(home: Path) -> dict[str, str] | None:
     return record if is_same(record["pid"], record["identity"]) else None
 
 
+def _emulator(record: dict[str, str]) -> Emulator:
+    return Emulator(record["endpoint_url"], int(record["pid"]), int(record.get("lost", 0)))
+
+
 def running(home: Path) -> Emulator | None:
     """The emulator of this home if it is up and answering, else ``None``."""
     record = _record(home)
-    return Emulator(record["endpoint_url"], int(record["pid"])) if record else None
+    return _emulator(record) if record else None
 
 
 @contextlib.contextmanager
@@ -125,7 +132,7 @@ def start(home: Path) -> Emulator:
         fingerprint = _code_fingerprint()
         record = _record(home)
         if record and record["fingerprint"] == fingerprint:
-            return Emulator(record["endpoint_url"], int(record["pid"]))
+            return _emulator(record)
         if record:
             _stop(int(record["pid"]), record["identity"])
         (directory / "process.json").unlink(missing_ok=True)

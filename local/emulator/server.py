@@ -144,6 +144,7 @@ def main(home: Path, fingerprint: str) -> None:
         "identity": identity(os.getpid()),
         "endpoint_url": f"http://127.0.0.1:{port}",
         "fingerprint": fingerprint,
+        "lost": str(failed),
     }
     fresh = directory / "process.json.new"
     fresh.write_text(json.dumps(record))
