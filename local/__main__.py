@@ -197,8 +197,9 @@ def up(
 def _offline(stack: str, *, preview: bool, display: Any = None) -> Result:
     from local.engine.program import Program
 
-    # The child imports the SDK while this process does.
-    program = Program()
+    # The child imports the SDK, and what the program needed the last time, while this process starts.
+    places.home().mkdir(parents=True, exist_ok=True)
+    program = Program(places.home() / "imports")
     try:
         from local.display import progress
         from local.engine.run import update

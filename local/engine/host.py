@@ -15,22 +15,65 @@ import gc
 gc.disable()
 
 import asyncio  # noqa: E402
+import importlib  # noqa: E402
 import json  # noqa: E402
 import logging  # noqa: E402
 import os  # noqa: E402
 import runpy  # noqa: E402
 import sys  # noqa: E402
+import sysconfig  # noqa: E402
 import traceback  # noqa: E402
 from concurrent.futures import ThreadPoolExecutor  # noqa: E402
+from contextlib import suppress  # noqa: E402
 from pathlib import Path  # noqa: E402
+from types import ModuleType  # noqa: E402
 from typing import Any  # noqa: E402
 
 import pulumi  # noqa: E402
 import pulumi.runtime  # noqa: E402
 
 
-def main() -> int:
+def import_early(notes: Path) -> None:
+    """Import the packages that the program needed the last time, which the file `notes` lists.
+
+    That takes a second, in which the engine starts; a list that is out of date costs time and nothing else.
+    """
+    try:
+        names = notes.read_text().split()
+    except OSError:
+        return
+    for name in names:
+        # What is gone, or broken, the program says itself if it needs it.
+        with suppress(Exception):
+            # A provider's SDK loads its packages when they are first used: asking for a name is such a use.
+            getattr(importlib.import_module(name), "_", None)
+
+
+def note_imports(notes: Path) -> None:
+    """List the installed packages that the program used, in their order, for the next time."""
+    installed = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+    names = [
+        name
+        for name, module in list(sys.modules.items())
+        # The exact type tells a package that was used from one that only could have been.
+        if type(module) is ModuleType
+        and name.count(".") < 2
+        and hasattr(module, "__path__")
+        and str(getattr(module, "__file__", "")).startswith(installed)
+    ]
+    text = "\n".join(names)
+    # Where it cannot be written, the next start is a second slower, that is all.
+    with suppress(OSError):
+        if not notes.exists() or notes.read_text() != text:
+            fresh = notes.with_name(f"{notes.name}.{os.getpid()}")
+            fresh.write_text(text)
+            fresh.replace(notes)
+
+
+def main(notes: Path | None) -> int:
     """Run the program that standard input names; the exit status."""
+    if notes is not None:
+        import_early(notes)
     line = sys.stdin.readline()
     if not line:
         return 1
@@ -68,6 +111,8 @@ def main() -> int:
 
     try:
         loop.run_until_complete(pulumi.runtime.run_in_stack(program))
+        if notes is not None:
+            note_imports(notes)
     except pulumi.RunError as error:
         _report(str(error))
         return 1
@@ -112,4 +157,4 @@ def _program_traceback(error: BaseException, program: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else None))

@@ -37,10 +37,11 @@ class Run:
 class Program:
     """A child that has started and imports the SDK while it waits to be told what to run."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, notes: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
+        """Start a child. `notes` is a file in which it keeps what the program imports, to begin with that."""
         # -P keeps this directory, with its modules of common names, off the program's import path.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-u", str(HOST)],
+            [sys.executable, "-P", "-u", str(HOST), *([str(notes)] if notes else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -180,7 +180,7 @@ def update(
     endpoint). `program` is a child started earlier, to save its import time. Raises EngineError for what
     stops the run before it begins.
     """
-    program = program or Program(environment)
+    program = program or Program(environment=environment)
     try:
         session = _Session(target)
         config = session.config()

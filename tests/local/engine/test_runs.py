@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+from local.display import Quiet
 from local.engine import run
+from local.engine.program import Program
 from local.engine.values import UNKNOWN, Secret, reveal
-from tests.local.engine.world import World, error_of
+from tests.local.engine.world import World, error_of, loader
 
 CHAIN = """
     a = Thing("a", {"value": 1})
@@ -405,3 +408,13 @@ def test_an_asset_reaches_the_provider_and_its_change_is_seen(world: World) -> N
     assert [thing["text"] for thing in world.things.values()] == ["one"]
     assert world.up().counts == {"same": 2}
     assert world.up(program.replace("TEXT", "two")).counts == {"same": 1, "update": 1}
+
+
+def test_a_program_starts_with_what_it_needed_the_last_time(world: World, tmp_path: Path) -> None:
+    notes = tmp_path / "imports"
+    notes.write_text("no_such_package\n../evil")
+    world.write('import yaml\npulumi.export("x", 1)\n')
+    for _ in range(2):
+        result = run.update(world.target, loader=loader, events=Quiet(), preview=True, program=Program(notes))
+        assert result.outputs == {"x": 1}
+        assert {"pulumi", "yaml"} <= set(notes.read_text().split())
