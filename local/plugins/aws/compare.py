@@ -74,23 +74,22 @@ def top(path: str) -> str:
 
 def differences(
     row: Row, old: Values, new: Values, ignored: frozenset[str] = frozenset()
-) -> dict[str, Change]:
-    """From each changed path to its kind, as ``{path: (path, kind)}``.
+) -> dict[str, PropertyDiffKind]:
+    """The kind of each difference by its property path.
 
     An input that the service chooses when it is not given is compared only while it is given.
     """
     chosen = row.names(row.computed) | ({row.name.property} if row.name else set())
-    found = {}
+    found: dict[str, PropertyDiffKind] = {}
     for key in sorted(row.accepted | {"tagsAll"}):
-        if key in ignored or (key in chosen and key not in new) or (key == "region" and key not in new):
-            continue
-        if key == "region" and old.get(key) is None:
-            continue
         before, after = old.get(key), new.get(key)
+        if key in ignored or (key in chosen and after is None):
+            continue
+        if key == "region" and (before is None or after is None):
+            continue
         if key in ("tags", "tagsAll"):
             before, after = before or None, after or None
-        for change in changes(key, before, after):
-            found[change[0]] = change
+        found.update(changes(key, before, after))
     return found
 
 

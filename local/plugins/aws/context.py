@@ -255,15 +255,15 @@ class Context:
         name = row.name.property if row.name else ""
         if name and self.inputs.get(name) is None and self.inputs.get(name + "Prefix"):
             self.inputs[name] = self.inputs[name + "Prefix"] + secrets.token_hex(8)
-        if row.before_create:
-            self.run(row.before_create)
-        self.thing = self.run(row.create)
-        self.id = str(self.expression(row.id))
         try:
+            self.thing = self.run(row.create)
+            self.id = str(self.expression(row.id))
             self.state["id"] = self.id
             return self._completed()
         except BaseException:
-            self._undo()
+            # A row's function sets the id as soon as there is something to remove.
+            if self.id:
+                self._undo()
             raise
 
     def _completed(self) -> Values:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -67,8 +68,6 @@ class AwsProvider(rpc.Provider):
     # -- configuration -------------------------------------------------------------------------------------
 
     def _read_config(self, args: Values) -> None:
-        import os
-
         values = {key: _decoded(value) for key, value in args.items()}
         self.region = values.get("region") or next(
             (os.environ[name] for name in REGION_VARIABLES if os.environ.get(name)), None
@@ -165,7 +164,7 @@ class AwsProvider(rpc.Provider):
             replacing |= {row.name.property}
         detailed = {
             path: rpc.PropertyDiff(REPLACING[kind] if top(path) in replacing else kind, input_diff=False)
-            for path, kind in found.values()
+            for path, kind in found.items()
         }
         changed = sorted({top(path) for path in found})
         replaces = [key for key in changed if key in replacing]

@@ -103,7 +103,6 @@ class Row:
     update: Action | None = None
     steps: tuple[Step, ...] = ()
     delete: tuple[Action, ...] = ()
-    before_create: Action | None = None
     outputs: Mapping[str, str] = field(default_factory=dict)
     """Computed outputs: a JMESPath into what was read, or a template."""
     lookups: Mapping[str, Action] = field(default_factory=dict)

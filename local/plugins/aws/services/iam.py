@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
-
 from local.plugins.aws.context import Context
 from local.plugins.aws.row import Call, Name, Row, Step
 from local.plugins.aws.services import _tagging as tagging
@@ -170,8 +168,7 @@ INSTANCE_PROFILE = Row(
 def _find_policy(context: Context) -> dict[str, object]:
     policy = context.call("GetPolicy", PolicyArn=context.id)["Policy"]
     version = context.call("GetPolicyVersion", PolicyArn=context.id, VersionId=policy["DefaultVersionId"])
-    document = version["PolicyVersion"]["Document"]
-    return {**policy, "Document": unquote(document) if isinstance(document, str) else document}
+    return {**policy, "Document": version["PolicyVersion"]["Document"]}
 
 
 def _new_policy_version(context: Context) -> None:

@@ -31,6 +31,7 @@ def _create_instance(context: Context) -> Any:
     left_out = ("dbName", "username")
     names = " ".join(name for name in context.row.inputs.split() if name not in left_out)
     made = context.run(Call("RestoreDBInstanceFromDBSnapshot", result="DBInstance", inputs=names))
+    context.id = made["DbiResourceId"]
     _settle_restored(context)
     return made
 

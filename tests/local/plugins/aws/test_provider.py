@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -16,6 +17,7 @@ from pulumi.provider.experimental import provider as rpc
 from pulumi.provider.experimental.property_value import Computed, PropertyValue
 
 from local.plugins.aws.clients import Clients, endpoint_from, refuse_unless_loopback
+from local.plugins.aws.context import Context
 from local.plugins.aws.provider import AwsProvider, row_of, rows
 from local.plugins.plain import UNKNOWN, plain
 from local.plugins.table_provider import PluginError
@@ -331,6 +333,20 @@ def test_a_half_made_resource_is_removed_again_and_the_error_is_one_line(engine:
     assert str(caught.value).startswith("ec2.AuthorizeSecurityGroupIngress on it (aws:ec2/securityGroup")
     vpc.delete()
     assert len(groups.describe_security_groups()["SecurityGroups"]) == before
+
+
+def test_what_a_function_of_a_row_had_made_when_it_failed_is_removed(engine: Engine) -> None:
+    removed = []
+
+    def create(context: Context) -> None:
+        context.id = "made"
+        raise PluginError("the second call failed")
+
+    row = replace(row_of(VPC), create=create, delete=(lambda context: removed.append(context.id),))
+    context = Context(row, "it", engine.provider.clients(), region="eu-west-1", inputs={})
+    with pytest.raises(PluginError, match="the second call failed"):
+        context.create()
+    assert removed == ["made"]
 
 
 def test_a_protected_database_and_one_without_a_final_snapshot_are_not_deleted(engine: Engine) -> None:
