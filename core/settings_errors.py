@@ -41,6 +41,12 @@ def shape(annotation: Any) -> str:
     return {bool: "true or false", int: "number", Decimal: "number", str: "text"}.get(kind, "value")
 
 
+def _one(annotation: Any) -> str:
+    """Return the shape of a single value, as a sentence has it."""
+    text = shape(annotation)
+    return f"a {text}" if text == "number" else text
+
+
 def plain(annotation: Any) -> Any:
     """Return `annotation` without `Annotated` and `| None`."""
     while True:
@@ -90,7 +96,7 @@ def _problem(entry: Mapping[str, Any], model: type[BaseModel]) -> Problem:
         known = list(_fields(parent)) if isinstance(parent, type) else []
         return Problem(key=key, wrong="is not a known key", right=nearest(str(path[-1]), known))
     if kind == "missing":
-        return Problem(key=key, wrong="is missing", right=f"Give {shape(_at(model, path))}")
+        return Problem(key=key, wrong="is missing", right=f"Give {_one(_at(model, path))}")
     cause = context.get("error")
     if isinstance(cause, Invalid):
         return Problem(key=key, wrong=cause.wrong, right=cause.right)
@@ -117,5 +123,5 @@ def _problem(entry: Mapping[str, Any], model: type[BaseModel]) -> Problem:
             right=f"Give at most {context['max_length']}",
         )
     if kind == "too_short":
-        return Problem(key=key, wrong="is an empty list", right=f"Give {shape(annotation)}")
-    return Problem(key=key, wrong=f"is {_value(entry)}", right=f"Give {shape(annotation)}")
+        return Problem(key=key, wrong="is an empty list", right=f"Give {_one(annotation)}")
+    return Problem(key=key, wrong=f"is {_value(entry)}", right=f"Give {_one(annotation)}")

@@ -71,7 +71,7 @@ def test_nothing_behind_a_key_means_not_set(read: Read) -> None:
         ({"users": 20}, "openerp:users: is 20. Give {total: number, simultaneous: number}."),
         ({"users": "20"}, "openerp:users: is 20. Give {total: number, simultaneous: number}."),
         ({"users": "twenty"}, "openerp:users: is 'twenty'. Give {total: number, simultaneous: number}."),
-        ({"users.total": "many"}, "openerp:users.total: is 'many'. Give number."),
+        ({"users.total": "many"}, "openerp:users.total: is 'many'. Give a number."),
         ({"users.total": True}, "openerp:users.total: is true. Give a whole number."),
         (
             {"users.simultaneous": 30},
