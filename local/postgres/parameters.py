@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from local.postgres.binaries import Binaries
@@ -13,7 +14,7 @@ OURS = frozenset(
         "listen_addresses", "port", "unix_socket_directories", "data_directory", "hba_file", "ident_file",
         "config_file", "external_pid_file", "log_directory", "log_filename", "logging_collector",
         "log_destination",
-        "ssl", "archive_mode", "archive_command", "archive_library", "restore_command", "huge_pages",
+        "ssl", "fsync", "archive_mode", "archive_command", "archive_library", "restore_command", "huge_pages",
         "shared_memory_type", "dynamic_shared_memory_type", "wal_level", "max_wal_senders",
     }
 )  # fmt: skip
@@ -40,6 +41,7 @@ def _accepted(binaries: Binaries, data: Path, values: Mapping[str, str]) -> bool
     return True
 
 
+@cache
 def known_names(binaries: Binaries) -> frozenset[str]:
     """Every parameter of this release."""
     shown = run(None, [binaries.path("postgres"), "--describe-config"]).stdout
