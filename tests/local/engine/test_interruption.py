@@ -60,7 +60,7 @@ def pending(world: World) -> list[str]:
 def test_a_killed_run_leaves_a_valid_state_and_the_next_one_goes_on(world: World, reached: int) -> None:
     world.write(SLOW)
     process = start(world)
-    wait_until(lambda: len(list(world.cloud.iterdir())) >= reached and bool(pending(world)), process)
+    wait_until(lambda: len(world.things) >= reached and bool(pending(world)), process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
 

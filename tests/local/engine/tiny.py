@@ -32,6 +32,18 @@ def cloud() -> Path:
     return Path(os.environ["TINY_CLOUD"])
 
 
+def things() -> list[Path]:
+    """The files of all things."""
+    return [path for path in cloud().iterdir() if path.name != "deleted" and not path.name.startswith(".")]
+
+
+def put(id_: str, values: dict[str, Any]) -> None:
+    """Write a thing, whole or not at all: a killed test leaves no half of one."""
+    fresh = cloud() / f".{id_}"
+    fresh.write_text(json.dumps(comparable(values)))
+    fresh.replace(cloud() / id_)
+
+
 class TinyProvider(rpc.Provider):
     """Things, kept as files."""
 
@@ -74,7 +86,7 @@ class TinyProvider(rpc.Provider):
         if path.exists():
             raise RuntimeError(f"{id_} exists already")
         outputs = {**inputs, "serial": secrets.token_hex(4)}
-        path.write_text(json.dumps(comparable(outputs)))
+        put(id_, outputs)
         await asyncio.to_thread(time.sleep, inputs.get("slow", 0))
         return rpc.CreateResponse(id_, property_map(outputs, hidden))
 
@@ -85,7 +97,7 @@ class TinyProvider(rpc.Provider):
         if not request.preview:
             if inputs.get("fails") == "update":
                 raise RuntimeError("the thing resists")
-            (cloud() / request.resource_id).write_text(json.dumps(comparable(outputs)))
+            put(request.resource_id, outputs)
         return rpc.UpdateResponse(property_map(outputs, hidden))
 
     async def delete(self, request: rpc.DeleteRequest) -> None:
@@ -104,8 +116,7 @@ class TinyProvider(rpc.Provider):
 
     async def invoke(self, request: rpc.InvokeRequest) -> rpc.InvokeResponse:
         if request.tok == "tiny:index:count":
-            count = sum(1 for path in cloud().iterdir() if path.name != "deleted")
-            return rpc.InvokeResponse(property_map({"count": count}))
+            return rpc.InvokeResponse(property_map({"count": len(things())}))
         raise RuntimeError(f"there is no function {request.tok}")
 
 

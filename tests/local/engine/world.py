@@ -103,9 +103,7 @@ class World:
     @property
     def things(self) -> dict[str, dict[str, Any]]:
         """What exists in the cloud."""
-        return {
-            path.name: json.loads(path.read_text()) for path in self.cloud.iterdir() if path.name != "deleted"
-        }
+        return {path.name: json.loads(path.read_text()) for path in tiny.things()}
 
     @property
     def checkpoint(self) -> Path:
