@@ -12,10 +12,9 @@ PASSED = "name type description tier keyId allowedPattern dataType"
 
 
 def _put(context: Context) -> Any:
-    value = context.inputs.get("value")
-    if value is None:
-        value = context.inputs.get("insecureValue") or ""
-    arguments: dict[str, Any] = {"Name": "{name}", "Value": value}
+    # By name: a value that holds braces, such as JSON, is not to be read as a template.
+    given = "insecureValue" if context.inputs.get("value") is None else "value"
+    arguments: dict[str, Any] = {"Name": "{name}", "Value": f"{{{given}}}"}
     if not context.creating or context.inputs.get("overwrite"):
         arguments["Overwrite"] = True
         context.tagged = False

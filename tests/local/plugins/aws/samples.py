@@ -979,8 +979,8 @@ SAMPLES: dict[str, Sample] = {
         stays=True,
     ),
     "aws:ssm/parameter:Parameter": s(
-        lambda w: {"name": "/openerp/sample", "type": "String", "value": "one", **TAGS},
-        lambda w: {"value": "two"},
+        lambda w: {"name": "/openerp/sample", "type": "String", "value": '{"a": "{b}"}', **TAGS},
+        lambda w: {"value": '{"host": "{not} a: template"}'},
         lambda w: {"name": "/openerp/other"},
     ),
 }
