@@ -159,6 +159,7 @@ def outputs_page() -> str:
         "",
         "`pulumi stack output` prints them; `--json --show-secrets` gives clients and scripts all of them.",
         "The names are an API: one is never renamed without a line in the changelog.",
+        "An output that is null is not among them: Pulumi leaves it out.",
         "This page is written from `core/outputs.py`.",
         "",
         "| output | type | secret | what it holds |",
