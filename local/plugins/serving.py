@@ -1,14 +1,18 @@
 """Serves a provider plugin to the real Pulumi CLI by gRPC.
 
 The SDK's own server (``pulumi.provider.experimental.server``) does the work. Added here: unknown values
-travel as the engine's sentinels, which that server neither reads nor writes, and an error reaches the person
-as its message alone, without a traceback.
+travel as the engine's sentinels, which that server neither reads nor writes, an error reaches the person as
+its message alone, without a traceback, and the process ends with its engine.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -131,12 +135,45 @@ for _name in RPC_NAMES:
     setattr(_Servicer, _name, _rpc(_name))
 
 
+WATCH_INTERVAL = 1.0
+"""Seconds between two looks at the engine."""
+REFUSALS = 3
+"""So many refused connections in a row mean that no engine listens any more."""
+
+
+def _refuses(address: str) -> bool:
+    """Whether nothing listens at ``address``; an engine that is only slow or stopped does not refuse."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=WATCH_INTERVAL):
+            return False
+    except ConnectionRefusedError:
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def _end_with(engine: str, parent: int) -> None:
+    """Ends this process when ``parent`` has ended or nothing listens at the address ``engine`` any more.
+
+    A closed engine kills its plugins; one that was killed itself cannot. What is under way is cut off, as
+    nobody is left to hear of it. The parent alone would not do (a wrapper may stand between), nor would
+    PR_SET_PDEATHSIG, which follows the engine's thread and not its process.
+    """
+    refusals = 0
+    while os.getppid() == parent and refusals < REFUSALS:
+        time.sleep(WATCH_INTERVAL)
+        refusals = refusals + 1 if engine and _refuses(engine) else 0
+    os._exit(1)
+
+
 def serve(provider: Provider, version: str) -> None:
     """Serves ``provider`` on a free loopback port, which is printed for the engine, until the engine goes.
 
     ``sys.argv[1]`` is the engine's address, as the CLI passes it; ``version`` is that of the Python package.
     """
     engine = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+    threading.Thread(target=_end_with, args=(engine, os.getppid()), name="engine watch", daemon=True).start()
 
     async def run() -> None:
         server = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS)
