@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import date
@@ -39,9 +40,14 @@ def as_pulumi_does(raw: dict[str, Any], namespace: str = "openerp") -> dict[str,
 @pytest.fixture(autouse=True)
 def _runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("PULUMI_CONFIG", raising=False)
+    # The SDK wants a current event loop, which another test of this worker may have taken away.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     pulumi.runtime.set_mocks(NoMocks(), project="openerp", stack="dev", preview=False)
     yield
     pulumi.runtime.set_all_config({})
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 def configure(raw: dict[str, Any], region: str | None = "eu-central-1") -> None:
