@@ -56,6 +56,11 @@ _sdk: Any = pulumi_mocks
 """The SDK's mocks, whose functions carry no types."""
 
 
+def _provider_name(reference: str) -> str:
+    """Return the name in a provider reference, which is URN::id."""
+    return reference.rpartition("::")[0].rpartition("::")[2]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Registration:
     """One resource as the program asked for it. `inputs` are plain; `secret_inputs` names the secret ones."""
@@ -86,7 +91,7 @@ class Registration:
     @property
     def provider_name(self) -> str:
         """Name of the explicit provider; empty for the default one."""
-        return self.provider.rpartition("::")[0].rpartition("::")[2]
+        return _provider_name(self.provider)
 
     @property
     def depends_on_names(self) -> frozenset[str]:
@@ -101,6 +106,8 @@ class Graph:
     outputs_by_urn: dict[str, dict[str, Any]] = field(default_factory=dict)
     secret_outputs_by_urn: dict[str, frozenset[str]] = field(default_factory=dict)
     invokes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    invoke_providers: dict[str, str] = field(default_factory=dict)
+    """Token of an invoke -> name of the explicit provider that it went through; empty for a default one."""
     warnings: list[str] = field(default_factory=list)
     """What the program logged for the operator at this severity."""
     result: Any = None
@@ -305,6 +312,7 @@ class RecordingMonitor(pulumi_mocks.MockMonitor):
     def Invoke(self, request: Any) -> Any:
         arguments, _ = _read(request.args)
         self.graph.invokes.append((request.tok, arguments))
+        self.graph.invoke_providers[request.tok] = _provider_name(request.provider)
         if request.tok not in self._invokes:
             raise AssertionError(f"no answer for the invoke {request.tok}")
         try:

@@ -351,6 +351,7 @@ def test_nothing_is_asked_of_aws_but_account_zone_and_master_password(graph: Gra
         *zone,
         "aws:secretsmanager/getSecretVersion:getSecretVersion",
     ]
+    assert {graph.invoke_providers[token] for token in asked if token.startswith("aws:")} == {"aws"}
 
 
 def test_a_first_preview_declares_the_same_resources_as_the_update(graph: Graph, stack: str) -> None:

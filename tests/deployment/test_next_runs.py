@@ -67,6 +67,8 @@ def test_a_removed_client_certificate_is_on_the_revocation_list(graph_of: GraphO
     assert set(graph.stack_outputs[outputs.CLIENT_CERTIFICATES]) == {"1"}
     listener = graph.one(LISTENER, "load-balancer-client-certificate")
     assert any(urn.endswith("-revocation") for urn in listener.depends_on)
+    preview = run_stack("prod", {"clientCertificates": [FIRST]}, before=before, preview=True)
+    assert {r.urn for r in preview.registrations} == {r.urn for r in graph.registrations}
 
 
 def test_a_revoked_certificate_stays_revoked_when_its_name_comes_back(graph_of: GraphOf) -> None:
