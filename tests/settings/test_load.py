@@ -12,6 +12,7 @@ from typing import Any
 import pulumi
 import pytest
 import yaml
+from pulumi.runtime.stack import wait_for_rpcs
 
 import settings
 from tests.settings.conftest import SOUND, TODAY
@@ -46,6 +47,7 @@ def _runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     pulumi.runtime.set_mocks(NoMocks(), project="openerp", stack="dev", preview=False)
     yield
     pulumi.runtime.set_all_config({})
+    loop.run_until_complete(wait_for_rpcs())  # setting the mocks registers the stack
     asyncio.set_event_loop(None)
     loop.close()
 
