@@ -11,6 +11,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components import iam
+from components.data_key import data_key
 from core import names
 
 FIXED_PARAMETERS: Final[Mapping[str, str]] = {
@@ -116,7 +117,14 @@ class DatabaseServer(pulumi.ComponentResource):
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
 
-        key = self._key()
+        key = data_key(
+            name,
+            description="Database server, its snapshots and the secrets of its users",
+            alias=args.key_alias,
+            tags=args.tags,
+            kept=pulumi.ResourceOptions(parent=self, protect=args.protect, retain_on_delete=True),
+            child=self._child,
+        )
         group = self._security_group()
         self.final_snapshot_identifier = key.key_id.apply(
             lambda key_id: final_snapshot_name(
@@ -146,23 +154,6 @@ class DatabaseServer(pulumi.ComponentResource):
                 "final_snapshot_identifier": self.final_snapshot_identifier,
             }
         )
-
-    def _key(self) -> aws.kms.Key:
-        key = aws.kms.Key(
-            f"{self._name}-key",
-            description="Database server, its snapshots and the secrets of its users",
-            enable_key_rotation=True,
-            deletion_window_in_days=30,
-            tags=dict(self._args.tags),
-            opts=pulumi.ResourceOptions(parent=self, protect=self._args.protect, retain_on_delete=True),
-        )
-        aws.kms.Alias(
-            f"{self._name}-key",
-            name=f"alias/{self._args.key_alias}",
-            target_key_id=key.key_id,
-            opts=self._child,
-        )
-        return key
 
     def _security_group(self) -> aws.ec2.SecurityGroup:
         group = aws.ec2.SecurityGroup(

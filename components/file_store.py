@@ -9,6 +9,7 @@ from typing import Literal
 import pulumi
 import pulumi_aws as aws
 
+from components.data_key import data_key
 from components.iam import VERSION
 from core import names
 
@@ -51,7 +52,14 @@ class FileStore(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self._kept = pulumi.ResourceOptions(parent=self, protect=args.protect, retain_on_delete=args.protect)
 
-        key = self._key()
+        key = data_key(
+            name,
+            description="File store",
+            alias=args.key_alias,
+            tags=args.tags,
+            kept=self._kept,
+            child=self._child,
+        )
         file_system = aws.efs.FileSystem(
             f"{name}-files",
             encrypted=True,
@@ -103,23 +111,6 @@ class FileStore(pulumi.ComponentResource):
                 "kms_key_arn": self.kms_key_arn,
             }
         )
-
-    def _key(self) -> aws.kms.Key:
-        key = aws.kms.Key(
-            f"{self._name}-key",
-            description="File store",
-            enable_key_rotation=True,
-            deletion_window_in_days=30,
-            tags=dict(self._args.tags),
-            opts=self._kept,
-        )
-        aws.kms.Alias(
-            f"{self._name}-key",
-            name=f"alias/{self._args.key_alias}",
-            target_key_id=key.key_id,
-            opts=self._child,
-        )
-        return key
 
     def _access_point(self, file_system: aws.efs.FileSystem) -> aws.efs.AccessPoint:
         return aws.efs.AccessPoint(
