@@ -20,7 +20,7 @@ def data_key(
     kept: pulumi.ResourceOptions,
     child: pulumi.ResourceOptions,
 ) -> aws.kms.Key:
-    """Make a key that rotates every year, with `kept`'s options, and `alias/<alias>` for it, with `child`'s."""
+    """Make a key that rotates every year (options `kept`), and `alias/<alias>` for it (options `child`)."""
     key = aws.kms.Key(
         f"{name}-key",
         description=description,
