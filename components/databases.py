@@ -235,8 +235,32 @@ class Databases(pulumi.ComponentResource):
             opts=self._logical(provider),
         )
 
+    def _act_for(
+        self, provider: postgresql.Provider, key: str, role: postgresql.Role
+    ) -> postgresql.GrantRole:
+        """Let the master user act for `role`, for good.
+
+        Only its owner changes who may use a database. To others, RDS's master user among them, PostgreSQL
+        answers a grant or revocation with a warning, and nothing changes; the provider borrows the owner's
+        membership for what is in a database, but not for the database itself.
+        """
+        return postgresql.GrantRole(
+            f"{self._name}-{key}-master",
+            role=names.MASTER_USERNAME,
+            grant_role=role.name,
+            # Who makes a role may administer it; the provider reads back that older membership.
+            opts=pulumi.ResourceOptions.merge(
+                self._logical(provider), pulumi.ResourceOptions(ignore_changes=["withAdminOption"])
+            ),
+        )
+
     def _database(
-        self, provider: postgresql.Provider, key: str, database: str, role: postgresql.Role
+        self,
+        provider: postgresql.Provider,
+        key: str,
+        database: str,
+        role: postgresql.Role,
+        master: postgresql.GrantRole,
     ) -> tuple[postgresql.Database, pulumi.Resource]:
         """Make a database that `role` owns, and that no one else may use; return it and its last grant.
 
@@ -251,9 +275,9 @@ class Databases(pulumi.ComponentResource):
             # As Odoo makes its own: sorting by bytes. Character classes stay those of the server.
             template="template0",
             lc_collate="C",
-            opts=self._logical(provider, role, protect=self._args.protect),
+            opts=self._logical(provider, role, master, protect=self._args.protect),
         )
-        last: pulumi.Resource = role
+        last: pulumi.Resource = master
         for object_type, more in (("database", {}), ("schema", {"schema": SCHEMA})):
             last = self._grant(
                 provider, f"{key}-public-{object_type}", made, "public", object_type, [], [last], more
@@ -293,8 +317,9 @@ class Databases(pulumi.ComponentResource):
             creates=args.may_create_databases,
         )
         reader = self._role(provider, "reporting", names.REPORTING_ROLE, reporting, creates=False)
+        master = self._act_for(provider, "application", role)
         for key, database in (("working", args.working_database), ("test", args.test_database)):
-            made, last = self._database(provider, key, database, role)
+            made, last = self._database(provider, key, database, role, master)
             self._let_read(provider, key, made, role, reader, last)
 
     def _let_read(
@@ -344,7 +369,8 @@ class Databases(pulumi.ComponentResource):
         needed: list[pulumi.Resource] = []
         if provider is not None:
             role = self._role(provider, key, tenant.role, secret, creates=False)
-            needed = list(self._database(provider, key, tenant.database, role))
+            master = self._act_for(provider, key, role)
+            needed = list(self._database(provider, key, tenant.database, role, master))
         aws.ssm.Parameter(
             f"{self._name}-{key}",
             name=f"{self._args.tenants_parameter_path}/{tenant.name}",

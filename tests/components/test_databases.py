@@ -17,10 +17,11 @@ from tests.components.conftest import Deploy, Graph
 GRANT = "postgresql:index/grant:Grant"
 DATABASE = "postgresql:index/database:Database"
 ROLE = "postgresql:index/role:Role"
+MEMBERSHIP = "postgresql:index/grantRole:GrantRole"
 SECRET = "aws:secretsmanager/secret:Secret"
 VERSION = "aws:secretsmanager/secretVersion:SecretVersion"
 PARAMETER = "aws:ssm/parameter:Parameter"
-LOGICAL = (GRANT, DATABASE, ROLE, "postgresql:index/defaultPrivileges:DefaultPrivileges")
+LOGICAL = (GRANT, DATABASE, ROLE, MEMBERSHIP, "postgresql:index/defaultPrivileges:DefaultPrivileges")
 ACME = TenantDatabase(name="acme", database="acme", role="openerp_app_acme", host="acme.erp.example.com")
 
 
@@ -70,6 +71,7 @@ def test_databases_have_exactly_these_children(deploy: Deploy) -> None:
             for key in ("application", "reporting", "administrator")
         ),
         *((ROLE, f"databases-{key}") for key in ("application", "reporting")),
+        (MEMBERSHIP, "databases-application-master"),
         *((DATABASE, f"databases-{key}") for key in ("working", "test")),
         *((GRANT, f"databases-{d}-{g}") for d in ("working", "test") for g in (*grants, *reads)),
         *(
@@ -137,6 +139,14 @@ def test_each_login_owns_its_databases_because_odoo_sees_no_other(deploy: Deploy
         "openerp_test": "openerp_app",
         "acme": "openerp_app_acme",
     }
+
+
+def test_the_master_acts_for_each_owner_first_because_only_owners_grant_a_database(deploy: Deploy) -> None:
+    graph = saas(deploy, ACME)
+    owner = {r.inputs["grantRole"]: r for r in graph.of(MEMBERSHIP)}
+    assert {r.inputs["role"] for r in owner.values()} == {"openerp_admin"}
+    for database in graph.of(DATABASE):
+        assert owner[database.inputs["owner"]].name in database.depends_on_names
 
 
 def test_the_reporting_role_reads_and_does_nothing_else(deploy: Deploy) -> None:
@@ -215,7 +225,7 @@ def test_a_tenant_is_a_constant_number_of_resources_and_touches_nobody_else(depl
     one, two, three = (saas(deploy, *([ACME, *others][:n])) for n in (1, 2, 3))
     first = {(r.type, r.name) for r in two.registrations} - {(r.type, r.name) for r in one.registrations}
     second = {(r.type, r.name) for r in three.registrations} - {(r.type, r.name) for r in two.registrations}
-    assert len(first) == len(second) == 9
+    assert len(first) == len(second) == 10
     assert all("bolt" in name for _, name in first)
     before = {r.urn: r.inputs for r in one.registrations}
     assert all(before[r.urn] == r.inputs for r in two.registrations if r.urn in before)

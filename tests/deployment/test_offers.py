@@ -156,6 +156,7 @@ def test_one_more_tenant_changes_nothing_that_is_there_and_makes_no_server(
         ROLE,
         DATABASE,
         "postgresql:index/grant:Grant",
+        "postgresql:index/grantRole:GrantRole",
     }
     for type_ in (TEMPLATE, GROUP, LISTENER, "aws:acm/certificate:Certificate", RECORD):
         assert by_name(one_tenant, type_) == by_name(two_tenants, type_)

@@ -77,6 +77,7 @@ DATABASES = {
     "aws:secretsmanager/secret:Secret": 3,
     "aws:secretsmanager/secretVersion:SecretVersion": 3,
     "postgresql:index/role:Role": 2,
+    "postgresql:index/grantRole:GrantRole": 1,
     "postgresql:index/database:Database": 2,
     GRANT: 10,
     "postgresql:index/defaultPrivileges:DefaultPrivileges": 2,
