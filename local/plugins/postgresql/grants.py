@@ -87,18 +87,25 @@ def _apply(server: Server, inputs: Values) -> None:
 
 
 def create_grant(server: Server, inputs: Values) -> tuple[str, Values]:
-    """The id names role, database, schema, type and objects."""
+    """The id names role, database, schema, type and objects.
+
+    The privileges are those in force: a master who does not act for a database's owner grants and revokes
+    nothing there, and PostgreSQL only warns. The next preview shows it, as with the official provider.
+    """
     _apply(server, inputs)
     parts = [inputs["role"], inputs["database"]]
     if inputs["objectType"] != "database":
         parts.append(inputs["schema"])
-    return "_".join([*parts, inputs["objectType"], *sorted(inputs.get("objects") or ())]), inputs
+    identifier = "_".join([*parts, inputs["objectType"], *sorted(inputs.get("objects") or ())])
+    with server.transaction(inputs["database"]) as connection:
+        return identifier, {**inputs, "privileges": _in_force(connection, inputs)}
 
 
 def update_grant(server: Server, _id: str, _old: Values, new: Values) -> Values:
     """Takes the old privileges away and grants the new."""
     _apply(server, new)
-    return new
+    with server.transaction(new["database"]) as connection:
+        return {**new, "privileges": _in_force(connection, new)}
 
 
 def delete_grant(server: Server, _id: str, last: Values) -> None:
@@ -136,26 +143,56 @@ def _as_asked(found: list[str], asked: list[str], kind: str) -> list[str]:
     return found
 
 
+def _on_objects(connection: Any, last: Values) -> dict[str, list[str]]:
+    """What a role was granted on each object of one type in a schema, by the object's name."""
+    kind, role = last["objectType"], last["role"]
+    relations = {"table": "r", "sequence": "S"}
+    if kind in relations:
+        source, name, acl, schema = "pg_class", "relname", "relacl", "relnamespace"
+        only: sql.Composable = sql.SQL("and relkind = {}").format(sql.Literal(relations[kind]))
+    else:
+        source, name, acl, schema = "pg_proc", "proname", "proacl", "pronamespace"
+        only = sql.SQL("")
+    query = sql.SQL(
+        "select {name}, array(select distinct privilege_type::text from aclexplode({acl}) where grantee = "
+        "coalesce((select oid from pg_roles where rolname = {role}), 0)) from {source} "
+        "where {schema} = (select oid from pg_namespace where nspname = {given}) {only} order by 1"
+    ).format(
+        name=sql.Identifier(name),
+        acl=sql.Identifier(acl),
+        role=sql.Literal(None if role == "public" else role),
+        source=sql.Identifier(source),
+        schema=sql.Identifier(schema),
+        given=sql.Literal(last["schema"]),
+        only=only,
+    )
+    wanted = last.get("objects") or ()
+    return {row[0]: row[1] for row in connection.execute(query) if not wanted or row[0] in wanted}
+
+
+def _in_force(connection: Any, last: Values) -> list[str]:
+    """The privileges as asked for if they hold, else those of the first object where they do not."""
+    kind, role, asked = last["objectType"], last["role"], last["privileges"]
+    if kind == "database":
+        found = [_granted(connection, "datacl", "pg_database", "datname = %s", [last["database"]], role)]
+    elif kind == "schema":
+        found = [_granted(connection, "nspacl", "pg_namespace", "nspname = %s", [last["schema"]], role)]
+    else:
+        found = list(_on_objects(connection, last).values())
+    shown = (_as_asked(privileges, asked, kind) for privileges in found)
+    return next((privileges for privileges in shown if privileges is not asked), asked)
+
+
 def read_grant(server: Server, identifier: str, last: Values) -> tuple[str, Values] | None:
-    """What is granted on a database or schema; on other objects what was written is believed."""
+    """What is granted; on many objects, the first that differs speaks for all, as by the official
+    provider."""
     with server.transaction() as connection:
         if value(connection, "select 1 from pg_database where datname = %s", last["database"]) is None:
             return None
     with server.transaction(last["database"]) as connection:
         if not _still_there(connection, last):
             return None
-        kind = last["objectType"]
-        if kind == "database":
-            found = _granted(
-                connection, "datacl", "pg_database", "datname = %s", [last["database"]], last["role"]
-            )
-        elif kind == "schema":
-            found = _granted(
-                connection, "nspacl", "pg_namespace", "nspname = %s", [last["schema"]], last["role"]
-            )
-        else:
-            return identifier, last
-    return identifier, {**last, "privileges": _as_asked(found, last["privileges"], kind)}
+        return identifier, {**last, "privileges": _in_force(connection, last)}
 
 
 def _default_clause(inputs: Values) -> sql.Composable:

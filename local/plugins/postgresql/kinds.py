@@ -148,6 +148,7 @@ def _kinds() -> dict[str, Kind]:
             computed=frozenset(),
             delete_before_replace=True,
             create=roles.create_membership,
+            read=roles.read_membership,
             delete=roles.delete_membership,
         ),
         "postgresql:index/database:Database": Kind(

@@ -6,7 +6,8 @@ from typing import Any
 
 from psycopg import sql
 
-from local.plugins.postgresql.server import Server, acting_as, value
+from local.plugins.operation import repeated
+from local.plugins.postgresql.server import Server, acting_as, is_member, value
 from local.plugins.table_provider import Values
 
 FLAGS = {
@@ -77,10 +78,17 @@ def _set_memberships(connection: Any, name: str, old: list[str], new: list[str])
         connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(role), sql.Identifier(name)))
 
 
+def _exists(connection: Any, name: str) -> bool:
+    return value(connection, "select 1 from pg_roles where rolname = %s", name) is not None
+
+
 def create(server: Server, inputs: Values) -> tuple[str, Values]:
-    """The id is the name."""
+    """The id is the name. A role that exists is refused, unless its creation is repeated after a kill: the
+    transaction made it whole or not at all."""
     name = inputs["name"]
     with server.transaction() as connection:
+        if repeated() and _exists(connection, name):
+            return name, inputs
         options = sql.SQL(" ").join(_attributes(inputs))
         connection.execute(sql.SQL("create role {} with {}").format(sql.Identifier(name), options))
         _set_memberships(connection, name, [], inputs.get("roles") or [])
@@ -92,7 +100,7 @@ def update(server: Server, _id: str, old: Values, new: Values) -> Values:
     """Changes what differs; a rename keeps the password, which the server's hash allows since SCRAM."""
     changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
     with server.transaction() as connection:
-        if "name" in changed:
+        if "name" in changed and not (repeated() and _exists(connection, new["name"])):
             connection.execute(
                 sql.SQL("alter role {} rename to {}").format(
                     sql.Identifier(old["name"]), sql.Identifier(new["name"])
@@ -143,7 +151,7 @@ def read(server: Server, name: str, last: Values) -> tuple[str, Values] | None:
 def delete(server: Server, name: str, last: Values) -> None:
     """Gives what the role owns in the provider's database to the master, as the official provider does."""
     with server.transaction() as connection:
-        if value(connection, "select 1 from pg_roles where rolname = %s", name) is None:
+        if not _exists(connection, name):
             return
         own = sql.Identifier(name)
         if not last.get("skipReassignOwned"):
@@ -163,6 +171,13 @@ def create_membership(server: Server, inputs: Values) -> tuple[str, Values]:
     with server.transaction() as connection:
         connection.execute(query)
     return f"{inputs['role']}_{inputs['grantRole']}_{str(admin).lower()}", inputs
+
+
+def read_membership(server: Server, identifier: str, last: Values) -> tuple[str, Values] | None:
+    """Whether one role may act as the other. That the maker of a role may administer it is no such
+    membership."""
+    with server.transaction() as connection:
+        return (identifier, last) if is_member(connection, last["grantRole"], last["role"]) else None
 
 
 def delete_membership(server: Server, _id: str, last: Values) -> None:

@@ -293,6 +293,42 @@ def test_nobody_but_those_who_are_granted_it_may_use_a_database(plugin: Plugin, 
         plugin.delete(ROLE, name, {"name": name})
 
 
+def test_who_may_use_a_database_is_its_owners_to_say_and_what_is_read_is_what_holds(
+    plugin: Plugin, cluster: Cluster
+) -> None:
+    for name in ("holder", "reader"):
+        plugin.create(ROLE, {"name": name, "login": True, "password": "p"})
+    _, database = plugin.create(DATABASE, {"name": "held", "owner": "holder"})
+    shut = {"database": "held", "role": "public", "objectType": "database", "privileges": []}
+    identifier, state = plugin.create(GRANT, shut)
+    assert state["privileges"] == ["CONNECT", "TEMPORARY"], "PostgreSQL ignored the revocation"
+    assert plugin.diff(GRANT, state, shut).changes is True
+
+    membership, acting = plugin.create(MEMBERSHIP, {"role": MASTER.name, "grantRole": "holder"})
+    assert plugin.read(MEMBERSHIP, membership, acting) == (membership, acting)
+    state = plugin.update(GRANT, identifier, state, shut)
+    assert state["privileges"] == []
+    connect = {"database": "held", "role": "reader", "objectType": "database", "privileges": ["CONNECT"]}
+    assert plugin.create(GRANT, connect)[1]["privileges"] == ["CONNECT"]
+    everything = {"database": "held", "role": "holder", "objectType": "database", "privileges": ["ALL"]}
+    assert plugin.create(GRANT, everything)[1]["privileges"] == ["ALL"]
+
+    tables = {"database": "held", "schema": "public", "role": "reader", "objectType": "table"}
+    identifier, state = plugin.create(GRANT, {**tables, "privileges": ["SELECT"]})
+    assert state["privileges"] == ["SELECT"]
+    with login(cluster, "holder", "p", "held") as connection:
+        connection.execute("create table later (a int)")
+    assert plugin.read(GRANT, identifier, state)[1]["privileges"] == []
+    state = plugin.update(GRANT, identifier, state, {**tables, "privileges": ["SELECT"]})
+    assert plugin.read(GRANT, identifier, state) == (identifier, state)
+
+    plugin.delete(DATABASE, "held", database)
+    plugin.delete(MEMBERSHIP, membership, acting)
+    assert plugin.read(MEMBERSHIP, membership, acting) == (None, {})
+    for name in ("holder", "reader"):
+        plugin.delete(ROLE, name, {"name": name})
+
+
 def test_a_schema_and_a_trusted_extension_live_in_their_database(plugin: Plugin, cluster: Cluster) -> None:
     _, database = plugin.create(DATABASE, {"name": "extended"})
     identifier, schema = plugin.create(SCHEMA, {"name": "own", "database": "extended"})
