@@ -194,6 +194,16 @@ def domain_or_zone(value: object) -> object:
     return domain(value.removesuffix(".") if isinstance(value, str) else value, limit=253)
 
 
+def _in_ascii(host: str) -> str:
+    """Return the form that DNS has of a name with other letters (`bücher`: `xn--bcher-kva`), or nothing."""
+    if host.isascii():
+        return host if host.isprintable() else ""
+    try:
+        return host.encode("idna").decode()
+    except UnicodeError:
+        return ""
+
+
 def domain(value: object, *, limit: int = 64) -> object:
     """Check a full host name in lower case.
 
@@ -204,7 +214,7 @@ def domain(value: object, *, limit: int = 64) -> object:
         return value
     if not _DOMAIN.fullmatch(value):
         right = "Write a full host name in lower case, without scheme, port or path, like `erp.example.com`"
-        found = re.search(_DOMAIN.pattern.replace("(?=.{1,253}$)", ""), value[:300].lower())
+        found = re.search(_DOMAIN.pattern.replace("(?=.{1,253}$)", ""), _in_ascii(value[:300].lower()))
         if found and len(found.group()) <= limit and _DOMAIN.fullmatch(found.group()):
             right = f"Did you mean `{found.group()}`?"
         raise Invalid(f"{show(value)} is not a host name", right)

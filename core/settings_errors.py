@@ -22,8 +22,18 @@ _LIMITS: Final = {
 
 
 def problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """Return one problem for each error of `model`'s validation."""
-    return [_problem(dict(entry), model) for entry in error.errors(include_url=False)]
+    """Return one problem for each error of `model`'s validation.
+
+    A list with a bad entry is not called empty as well, which pydantic does: the good entries it has left are
+    none.
+    """
+    entries = error.errors(include_url=False)
+    bad_inside = {entry["loc"][:-1] for entry in entries}
+    return [
+        _problem(dict(entry), model)
+        for entry in entries
+        if not (entry["type"] == "too_short" and entry["loc"] in bad_inside)
+    ]
 
 
 def shape(annotation: Any) -> str:
@@ -43,8 +53,8 @@ def shape(annotation: Any) -> str:
 
 def _one(annotation: Any) -> str:
     """Return the shape of a single value, as a sentence has it."""
-    text = shape(annotation)
-    return f"a {text}" if text == "number" else text
+    text = "whole number" if plain(annotation) is int else shape(annotation)
+    return f"a {text}" if text.endswith("number") else text
 
 
 def plain(annotation: Any) -> Any:

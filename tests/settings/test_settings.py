@@ -71,7 +71,8 @@ def test_nothing_behind_a_key_means_not_set(read: Read) -> None:
         ({"users": 20}, "openerp:users: is 20. Give {total: number, simultaneous: number}."),
         ({"users": "20"}, "openerp:users: is 20. Give {total: number, simultaneous: number}."),
         ({"users": "twenty"}, "openerp:users: is 'twenty'. Give {total: number, simultaneous: number}."),
-        ({"users.total": "many"}, "openerp:users.total: is 'many'. Give a number."),
+        ({"users.total": "many"}, "openerp:users.total: is 'many'. Give a whole number."),
+        ({"users.total": 10.5}, "openerp:users.total: is 10.5. Give a whole number."),
         ({"users.total": True}, "openerp:users.total: is true. Give a whole number."),
         (
             {"users.simultaneous": 30},
@@ -239,6 +240,26 @@ def test_a_wrong_value_names_its_key_and_what_would_be_right(
 ) -> None:
     problems = refuse(changes)
     assert any(message in problem for problem in problems), problems
+
+
+def test_a_bad_entry_of_a_list_is_one_problem(refuse: Refuse) -> None:
+    assert refuse({"access.allowedCidrs": ["10.0.0.1/8"]}) == [
+        "openerp:access.allowedCidrs[0]: '10.0.0.1/8' has bits set beyond its prefix. Write `10.0.0.0/8`."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("domain", "right"),
+    [
+        ("bücher.example.com", "Did you mean `xn--bcher-kva.example.com`?"),
+        ("\x1b[31mred.example.com", "like `erp.example.com`"),
+        ("a\nb.example.com", "like `erp.example.com`"),
+    ],
+)
+def test_a_host_name_in_other_letters_is_not_cut_to_another_name(
+    refuse: Refuse, domain: str, right: str
+) -> None:
+    assert right in refuse({"access.domain": domain, "access.certificate": "private"})[0]
 
 
 def test_everything_that_is_wrong_is_reported_at_once(refuse: Refuse) -> None:
