@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,6 +72,13 @@ def plain_errors() -> Iterator[None]:
     except (EngineError, EmulatorError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # A home that cannot be written, a full disk: what the system says, and of which file.
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        raise typer.Exit(1) from None
     except KeyboardInterrupt:
         # The second Ctrl-C: what is under way is not waited for. The state is the one last written.
         print("interrupted at once: the next run says what was under way", file=sys.stderr)
@@ -133,9 +141,7 @@ def emulator(stack: str) -> Callable[[], dict[str, str]]:
 
 def uses_real_cli(engine: EngineName) -> bool:
     """Whether this run is the real CLI's."""
-    from local import real_cli
-
-    return engine is EngineName.PULUMI or (engine is EngineName.AUTO and real_cli.installed() is not None)
+    return engine is EngineName.PULUMI or (engine is EngineName.AUTO and shutil.which("pulumi") is not None)
 
 
 def start_emulator(stack: str) -> None:
@@ -167,7 +173,7 @@ def up(
 
     Starts the emulator unless it runs. An interrupted `up` is continued by the next one.
     """
-    places.forget_real_account()
+    places.stay_on_this_machine()
     with plain_errors():
         if uses_real_cli(engine):
             from local import real_cli
@@ -256,7 +262,7 @@ def preview(
     ] = False,
 ) -> None:
     """Show what `up` would change; nothing is changed. The stack need not exist yet."""
-    places.forget_real_account()
+    places.stay_on_this_machine()
     with plain_errors():
         if uses_real_cli(engine):
             _real_preview(stack, as_json=as_json, markdown=markdown, diff=diff, expect=expect_no_changes)
@@ -334,7 +340,7 @@ def destroy(
     yes: Annotated[bool, typer.Option("--yes/--ask", help="--ask waits for a yes.")] = True,
 ) -> None:
     """Delete the stack's resources; says which snapshots outlive it."""
-    places.forget_real_account()
+    places.stay_on_this_machine()
     with plain_errors():
         if not yes:
             typer.confirm(f"Delete every resource of {stack}?", abort=True)
@@ -445,5 +451,22 @@ def down() -> None:
         say("the emulator is stopped" if was else "the emulator was not running")
 
 
+def main() -> None:
+    """Run one command, and leave at once."""
+    status: int | str | None = 0
+    try:
+        application()
+    except SystemExit as ended:
+        status = ended.code
+    if isinstance(status, str):
+        print(status, file=sys.stderr)
+    # Whoever read the output, such as `head`, may have seen enough.
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    # All is written and every child has ended: taking the imported packages apart would cost 0.5 s.
+    os._exit(status if isinstance(status, int) else int(status is not None))
+
+
 if __name__ == "__main__":
-    application()
+    main()
