@@ -68,9 +68,14 @@ _LINES_OF_WORK: Final = 6
 """Running operations that are listed by name; more are counted."""
 
 
-def colours_wanted(stream: IO[str]) -> bool:
-    """Whether the stream is a terminal that may be coloured (https://no-color.org)."""
-    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+def colours_wanted(stream: IO[str] | None) -> bool:
+    """Whether the stream is a terminal that may be coloured (https://no-color.org); None: it is closed."""
+    return (
+        stream is not None
+        and stream.isatty()
+        and "NO_COLOR" not in os.environ
+        and os.environ.get("TERM") != "dumb"
+    )
 
 
 class Paint:

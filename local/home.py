@@ -21,6 +21,9 @@ _NOT_PASSED_ON: Final = (
 )
 """Variables by which a process could find a real account."""
 
+_ONE_SERVICE: Final = "AWS_ENDPOINT_URL_"
+_LOOPBACK: Final = "127.0.0.1,localhost"
+
 
 def home() -> Path:
     """The directory of everything that runs and is kept here: OPENERP_LOCAL_HOME, else `.local`."""
@@ -43,10 +46,16 @@ def distribution(stack: str) -> Path:
     return ROOT / "dist" / stack
 
 
-def forget_real_account() -> None:
-    """Take out of this process's environment whatever leads to a real AWS account."""
-    for name in _NOT_PASSED_ON:
-        os.environ.pop(name, None)
+def stay_on_this_machine() -> None:
+    """Take out of this process's environment whatever leads to a real AWS account, or around loopback.
+
+    A service's own endpoint (`AWS_ENDPOINT_URL_S3`) comes before the emulator's. A proxy, which the package
+    registry may need, is not asked for loopback: it would answer there in place of engine and emulator.
+    """
+    for name in [name for name in os.environ if name in _NOT_PASSED_ON or name.startswith(_ONE_SERVICE)]:
+        del os.environ[name]
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name, ""), _LOOPBACK]))
 
 
 def emulator_environment(endpoint_url: str, region: str) -> dict[str, str]:

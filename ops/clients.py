@@ -153,7 +153,7 @@ def _plain_key(key: PrivateKeyTypes) -> bytes:
 def _manifest(target: Path) -> set[str]:
     """Return the names of the files that an earlier run wrote; only plain names in this directory count."""
     try:
-        names = json.loads((target / MANIFEST).read_text())["files"]
+        names = json.loads((target / MANIFEST).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return set()
     return {

@@ -74,9 +74,11 @@ def server_settings(server: ServerConfiguration) -> dict[str, Any]:
 def server_scripts() -> Mapping[str, str]:
     """Return the text of each script by its path on the server, without comments."""
     files = HERE / "files"
-    scripts = {"/usr/local/sbin/openerp-server": (files / "openerp-server").read_text()}
+    scripts = {"/usr/local/sbin/openerp-server": (files / "openerp-server").read_text(encoding="utf-8")}
     for path in sorted((files / "openerp_server").glob("*.py")):
-        scripts[f"/usr/local/lib/openerp/openerp_server/{path.name}"] = bare_source(path.read_text())
+        scripts[f"/usr/local/lib/openerp/openerp_server/{path.name}"] = bare_source(
+            path.read_text(encoding="utf-8")
+        )
     return scripts
 
 
