@@ -22,6 +22,10 @@ Answer = tuple[str, list[tuple[str, str]], bytes]
 """Status line, headers, body."""
 
 
+OPERATION = "HTTP_X_OPENERP_OPERATION"
+"""Where WSGI has the header by which a client names a request that it may have to repeat."""
+
+
 def _service(environ: dict[str, Any]) -> str:
     scope = str(environ.get("HTTP_AUTHORIZATION", "")).partition("Credential=")[2].split(",")[0].split("/")
     return scope[3] if len(scope) > 3 else "s3"
@@ -87,6 +91,8 @@ class Application:
         self.lock = threading.RLock()
         """Held while a request is handled; background work takes it to change moto's objects."""
         self._number = 0
+        self._answers: dict[str, Answer] = {}
+        """What was answered to each request that named itself."""
 
     def _answer(self, environ: dict[str, Any], body: bytes) -> Answer:
         name = f"{_service(environ)} {operation(environ, body)} {environ.get('PATH_INFO', '')}"
@@ -124,11 +130,33 @@ class Application:
         for entry in self._journal.entries():
             count += 1
             self._number = max(self._number, entry.number)
-            status, _, data = self._change(entry, replayable(entry))
-            if int(status[:3]) >= 400:
+            status, headers, data = self._change(entry, replayable(entry))
+            if int(status[:3]) < 400:
+                self._remember(entry.environ, (status, headers, data))
+            else:
                 failed += 1
                 log.error("request %d was not replayed: %s %s", entry.number, status, data[:500])
         return count, failed
+
+    def _remember(self, environ: dict[str, Any], answer: Answer) -> None:
+        name = environ.get(OPERATION)
+        if name:
+            self._answers[name] = answer
+
+    def _handle(self, environ: dict[str, Any], body: bytes) -> Answer:
+        """Handles a request that changes something, unless it was handled before: one of that name gets the
+        same answer again. What was refused may be asked for again."""
+        known = self._answers.get(environ.get(OPERATION, ""))
+        if known is not None:
+            log.info("%s %s was answered before", _service(environ), operation(environ, body))
+            return known
+        self._number += 1
+        entry = Entry(self._number, time.time(), dict(environ), body)
+        answer = self._change(entry, environ)
+        if int(answer[0][:3]) < 400:
+            self._journal.append(entry)
+            self._remember(environ, answer)
+        return answer
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         body = _read_body(environ)
@@ -140,11 +168,7 @@ class Application:
         with self.lock:
             began = time.time()
             if changing:
-                self._number += 1
-                entry = Entry(self._number, began, dict(environ), body)
-                status, headers, data = self._change(entry, environ)
-                if int(status[:3]) < 400:
-                    self._journal.append(entry)
+                status, headers, data = self._handle(environ, body)
             else:
                 with self._determinism.of(f"read {self._number}"):
                     status, headers, data = self._answer(environ, body)

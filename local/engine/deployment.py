@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,12 +17,13 @@ from local.engine import urn as urns
 from local.engine.builtins import Builtins
 from local.engine.config import StackConfig
 from local.engine.errors import EngineError, StepError
-from local.engine.journal import Journal
+from local.engine.journal import Journal, token
 from local.engine.planner import Planner
 from local.engine.providers import Registry, default_inputs, message_of, version_name
-from local.engine.state import Resource, Snapshot, now
+from local.engine.state import Resource, Snapshot, mark_secrets, now
 from local.engine.steps import Goal, Op, Step
-from local.engine.values import UNKNOWN_TEXT, Properties, Secret, equal
+from local.engine.values import UNKNOWN_TEXT, Properties, equal
+from local.plugins import operation
 
 
 class Stopped(EngineError):  # noqa: N818  it is no error, it follows one
@@ -320,11 +321,27 @@ class Deployment:
         if must_write(old, new):
             await self._journal.save()
 
+    @asynccontextmanager
+    async def _pending(self, state: Resource, kind: str) -> AsyncIterator[None]:
+        """While something outside the state is worked on, the state says so; and after that, where nobody
+        knows whether it was done. The plugin learns the name of what must not be done twice."""
+        if not _outside(state):
+            yield
+            return
+        await self._journal.begin(state, kind)
+        try:
+            with operation.under_way(token(state, kind)) if kind != "deleting" else nullcontext():
+                yield
+        except Exception as error:
+            if not isinstance(error, operation.Unanswered):
+                self._journal.end(state)
+                await self._journal.save()
+            raise
+
     async def _create(self, step: Step) -> None:
         new, old = step.after, step.old
-        if _outside(new):
-            await self._journal.begin(new, "creating")
-        try:
+        new.created = now()
+        async with self._pending(new, "creating"):
             if urns.is_provider_type(new.type):
                 new.id, new.outputs = await self._registry.create(new.urn, new.inputs, self.preview)
             elif new.custom:
@@ -336,10 +353,6 @@ class Deployment:
                     new.id, new.outputs = await plugin.create(new.urn, new.inputs, timeout, self.preview)
                 if not new.id and not self.preview:
                     raise StepError(new.urn, "the provider returned no id for what it created")
-        except BaseException:
-            self._journal.end(new)
-            await self._journal.save()
-            raise
         new.created = new.modified = now()
         mark_secrets(new)
         self._journal.end(new)
@@ -354,20 +367,15 @@ class Deployment:
 
     async def _update(self, step: Step) -> None:
         old, new = step.before, step.after
-        new.id, new.created, new.modified = old.id, old.created, old.modified
-        if _outside(new):
-            await self._journal.begin(new, "updating")
-        try:
+        new.id, new.created = old.id, old.created
+        new.modified = now() if new.custom else old.modified
+        async with self._pending(new, "updating"):
             if urns.is_provider_type(new.type):
                 new.outputs = await self._registry.update(new.urn, new.id, new.inputs)
             elif new.custom:
                 plugin = self._registry.get(new.provider)
                 timeout = new.custom_timeouts.get("update", 0.0)
                 new.outputs = await plugin.update(old, new.inputs, timeout, step.ignore_changes, self.preview)
-        except BaseException:
-            self._journal.end(new)
-            await self._journal.save()
-            raise
         if new.custom:
             new.modified = now()
         mark_secrets(new)
@@ -384,17 +392,11 @@ class Deployment:
         if self.preview:
             old.pending_replacement = step.pending_replacement
             return
-        if _outside(old):
-            await self._journal.begin(old, "deleting")
-        try:
+        async with self._pending(old, "deleting"):
             by_another = old.deleted_with and self._planner.deletes(old.deleted_with)
             if _outside(old) and not (old.external or old.retain_on_delete or by_another):
                 timeout = old.custom_timeouts.get("delete", 0.0)
                 await self._registry.get(old.provider).delete(old, timeout)
-        except BaseException:
-            self._journal.end(old)
-            await self._journal.save()
-            raise
         self._journal.end(old)
         if step.pending_replacement:
             old.pending_replacement = True
@@ -451,17 +453,6 @@ def _outside(state: Resource) -> bool:
     done."""
     ours = urns.is_provider_type(state.type) or urns.package_of(state.type) == "pulumi"
     return state.custom and not ours
-
-
-def mark_secrets(state: Resource) -> None:
-    """Make secret what the program says is, and every output whose input of the same name is."""
-    for key in state.additional_secret_outputs:
-        value = state.outputs.get(key)
-        if key in state.outputs and not isinstance(value, Secret):
-            state.outputs[key] = Secret(value)
-    for key, value in state.outputs.items():
-        if not isinstance(value, Secret) and isinstance(state.inputs.get(key), Secret):
-            state.outputs[key] = Secret(value)
 
 
 _RUN: dict[Op, Callable[[Deployment, Step], Awaitable[None]]] = {

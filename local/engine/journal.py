@@ -7,6 +7,7 @@ pkg/backend/snapshot.go: each list is a valid order, and nothing new depends on 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 from local.engine.backend import Backend
 from local.engine.crypto import Crypter
@@ -19,6 +20,13 @@ from local.engine.state import (
     renamed,
     resource_to_json,
 )
+
+
+def token(resource: Resource, operation: str) -> str:
+    """The name of an operation on a resource. It holds the time at which it began, which the state keeps
+    while the operation is pending: begun again, it has the same name."""
+    began = resource.created if operation == "creating" else resource.modified
+    return hashlib.sha256(f"{operation} {resource.urn} {began}".encode()).hexdigest()
 
 
 class Journal:

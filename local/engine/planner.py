@@ -282,7 +282,8 @@ class Planner:
         if goal.delete_before_replace is not None:
             delete_first = goal.delete_before_replace
         if not delete_first:
-            creation.pending_delete = True
+            # What is pending replacement is gone already, its record alone is left.
+            creation.pending_delete = not old.pending_replacement
             return [creation, described]
         steps: list[Step] = []
         for dependent, keys in reversed(await self._dependents_to_replace(old)):
@@ -354,13 +355,8 @@ class Planner:
 
     async def ensure_provider(self, reference: str) -> None:
         """Make sure that a provider which the state names is there, configured from the state."""
-        if not reference or self._registry.has(reference):
-            return
-        urn, id_ = urns.split_reference(reference)
-        known = next((item for item in self._base.resources if item.urn == urn and item.id == id_), None)
-        if known is None:
-            raise StepError(urn, f"the state names the provider {reference}, but does not hold it")
-        await self._registry.same(urn, id_, known.inputs)
+        if reference:
+            await self._registry.from_state(reference, self._base.resources)
 
     # Reading
 

@@ -379,6 +379,16 @@ class Registry:
         if not self.has(urns.provider_reference(urn, id_)):
             await self._configure(urn, id_, inputs)
 
+    async def from_state(self, reference: str, resources: Iterable[Resource]) -> None:
+        """Make sure that a provider which the state names is there, configured from the state."""
+        if self.has(reference):
+            return
+        urn, id_ = urns.split_reference(reference)
+        known = next((item for item in resources if item.urn == urn and item.id == id_), None)
+        if known is None:
+            raise StepError(urn, f"the state names the provider {reference}, but does not hold it")
+        await self.same(urn, id_, known.inputs)
+
     async def _configure(self, urn: str, id_: str, inputs: Properties) -> None:
         plugin = self._unconfigured.pop(urn, None) or self._load(urn)
         try:

@@ -26,6 +26,8 @@ from local.engine.values import Properties
 if TYPE_CHECKING:
     from local.engine.deployment import Deployment
     from local.engine.journal import Journal
+    from local.engine.providers import Registry
+    from local.engine.steps import Step
 
 PARALLEL = 32
 """Provider operations at once; they wait far more than they compute."""
@@ -140,20 +142,6 @@ def outputs(target: Target) -> Properties:
     return outputs_in(backend, target.stack, lambda salt: Crypter(target.passphrase(), salt))
 
 
-def pending_message(snapshot: Snapshot) -> str:
-    """What to say of operations that an interrupted run left, or "" where there are none."""
-    if not snapshot.pending:
-        return ""
-    listed = "\n".join(f"  * {item.resource.urn}, interrupted while {item.type}" for item in snapshot.pending)
-    noun = "operation" if len(snapshot.pending) == 1 else "operations"
-    return (
-        f"the last run was interrupted with {len(snapshot.pending)} pending {noun}:\n{listed}\n"
-        "A resource interrupted while creating may exist without being in the state. It is created "
-        "again now; if that is refused because it exists, delete the one that is left over (or all that "
-        "is kept: `make clean`) and run again."
-    )
-
-
 def _run(main: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     async def with_threads() -> Result:
         loop = asyncio.get_running_loop()
@@ -242,10 +230,9 @@ async def _update(
         program.start(_run_of(session, config, address, preview=preview))
         ready = _once(before)
         base = await asyncio.to_thread(session.load)
-        message = pending_message(base)
-        if message:
-            watch.log("warning", message, "")
-        deployment, journal = _open(session, base, config, loader, ready, watch, preview=preview)
+        registry = _registry(loader, ready)
+        finished = await _finish(base, registry, watch, preview=preview)
+        deployment, journal = _open(session, base, config, registry, watch, preview=preview)
         loading.set_result(deployment)
         undo = _on_interrupt(deployment.stop)
         try:
@@ -265,7 +252,7 @@ async def _update(
         for urn, text in watch.errors:
             # The program logged an error and went on, which is its own affair.
             events.log("error", text, urn)
-    result = _result(deployment, journal.snapshot(), began, succeeded=succeeded)
+    result = _result(deployment, finished, journal.snapshot(), began, succeeded=succeeded)
     result.errors = _errors(watch, deployment, status)
     result.config = {
         key: "[secret]" if key in config.secret_keys else text for key, text in config.values.items()
@@ -292,21 +279,39 @@ def _run_of(session: _Session, config: configuration.StackConfig, address: str, 
     )
 
 
+def _registry(loader: Callable[[str], Any], ready: Callable[[], Awaitable[None]] | None) -> Registry:
+    from local.engine.builtins import BuiltinProvider
+    from local.engine.providers import Registry
+
+    return Registry(lambda package: BuiltinProvider() if package == "pulumi" else loader(package), ready)
+
+
+async def _finish(base: Snapshot, registry: Registry, watch: _Watch, *, preview: bool) -> list[Step]:
+    """Carry out what an interrupted run left pending (a preview only says so), and change `base` to that."""
+    if not base.pending:
+        return []
+    from local.engine import recovery
+
+    watch.log("warning", recovery.message(base, preview=preview), "")
+    if preview:
+        recovery.foresee(base)
+        return []
+    return await recovery.finish(base, registry, watch)
+
+
 def _open(
     session: _Session,
     base: Snapshot,
     config: configuration.StackConfig,
-    loader: Callable[[str], Any],
-    ready: Callable[[], Awaitable[None]] | None,
+    registry: Registry,
     watch: _Watch,
     *,
     preview: bool,
 ) -> tuple[Deployment, Journal]:
     """A run over the state `base`, and what writes its state."""
-    from local.engine.builtins import BuiltinProvider, Builtins
+    from local.engine.builtins import Builtins
     from local.engine.deployment import Deployment
     from local.engine.journal import Journal
-    from local.engine.providers import Registry
 
     stack = session.target.stack
     journal = Journal(None if preview else session.backend, stack, base, session.crypter)
@@ -315,9 +320,7 @@ def _open(
         stack=stack,
         base=base,
         config=config,
-        registry=Registry(
-            lambda package: BuiltinProvider() if package == "pulumi" else loader(package), ready
-        ),
+        registry=registry,
         builtins=Builtins(session.stack_outputs),
         journal=journal,
         preview=preview,
@@ -351,14 +354,21 @@ async def _delete_rest(deployment: Deployment) -> None:
         deployment.stop()
 
 
-def _result(deployment: Deployment, snapshot: Snapshot, began: float, *, succeeded: bool) -> Result:
-    from local.engine.steps import summary
+def _result(
+    deployment: Deployment, finished: list[Step], snapshot: Snapshot, began: float, *, succeeded: bool
+) -> Result:
+    from local.engine.steps import Op, summary
 
     root = snapshot.root()
+    urns_finished = {step.urn for step in finished}
+    steps = [
+        *finished,
+        *(step for step in deployment.steps if step.op is not Op.SAME or step.urn not in urns_finished),
+    ]
     return Result(
         succeeded=succeeded,
-        counts=summary([step for step in deployment.steps if not urns.is_default_provider(step.urn)]),
-        steps=deployment.steps,
+        counts=summary([step for step in steps if not urns.is_default_provider(step.urn)]),
+        steps=steps,
         outputs=root.outputs if root else {},
         seconds=time.monotonic() - began,
     )
@@ -368,7 +378,9 @@ def _errors(watch: _Watch, deployment: Deployment, status: int) -> list[tuple[st
     failure = deployment.failure
     if failure is not None:
         # The program's own complaints are only that its requests were refused after this.
-        return [(failure.urn, str(failure)), *(item for item in watch.step_errors if item[0] != failure.urn)]
+        others = [item for item in watch.step_errors if item[0] != failure.urn and item[1] != str(failure)]
+        # What kept several resources from being made is said once.
+        return [(failure.urn, str(failure)), *others]
     if deployment.stopped.is_set():
         return [("", "interrupted: what was under way has been finished and recorded; run up again to go on")]
     if deployment.refused:
@@ -463,9 +475,9 @@ async def _destroy(
     watch = _Watch(events)
     ready = _once(before)
     base = await asyncio.to_thread(session.load)
-    deployment, journal = _open(
-        session, base, configuration.StackConfig(), loader, ready, watch, preview=preview
-    )
+    registry = _registry(loader, ready)
+    finished = await _finish(base, registry, watch, preview=preview)
+    deployment, journal = _open(session, base, configuration.StackConfig(), registry, watch, preview=preview)
     undo = _on_interrupt(deployment.stop)
     try:
         await _delete_rest(deployment)
@@ -475,7 +487,7 @@ async def _destroy(
     if succeeded and not preview:
         journal.forget_interrupted()
     journal.flush()
-    result = _result(deployment, journal.snapshot(), began, succeeded=succeeded)
+    result = _result(deployment, finished, journal.snapshot(), began, succeeded=succeeded)
     result.errors = _errors(watch, deployment, 0)
     if not preview:
         _remember(session, "destroy", result)

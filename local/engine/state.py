@@ -17,7 +17,7 @@ from typing import Any, Final
 from local.engine import urn as urns
 from local.engine.crypto import Crypter
 from local.engine.errors import EngineError
-from local.engine.values import Properties, Value, from_json, to_json
+from local.engine.values import Properties, Secret, Value, from_json, to_json
 
 VERSION: Final = "v3.272.0"
 """The CLI version that the manifest names: the one whose format this is."""
@@ -281,6 +281,17 @@ def verify(resources: Iterable[Resource], where: str) -> None:
                 f"a copy of the state before is {where}.bak"
             )
         seen.add(resource.urn)
+
+
+def mark_secrets(state: Resource) -> None:
+    """Make secret what the program says is, and every output whose input of the same name is."""
+    for key in state.additional_secret_outputs:
+        value = state.outputs.get(key)
+        if key in state.outputs and not isinstance(value, Secret):
+            state.outputs[key] = Secret(value)
+    for key, value in state.outputs.items():
+        if not isinstance(value, Secret) and isinstance(state.inputs.get(key), Secret):
+            state.outputs[key] = Secret(value)
 
 
 def renamed(resource: Resource, names: Mapping[str, str]) -> Resource:

@@ -14,8 +14,11 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from local.plugins.operation import Unanswered, current
 from local.plugins.table_provider import PluginError
 
+OPERATION_HEADER = "X-Openerp-Operation"
+"""Names a request to the emulator, which carries out only one of each name."""
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL"
 ENDPOINT_NAMES = {
     "logs": ("logs", "cloudwatchlogs"),
@@ -44,6 +47,19 @@ class ApiError(PluginError):
         """Whether the emulator says that the resource is not there."""
         self.unimplemented = code == UNIMPLEMENTED
         """Whether the emulator lacks the call."""
+
+
+class NoAnswerError(ApiError, Unanswered):
+    """A call to which no answer came: the emulator was killed, or hangs."""
+
+    def __init__(self, endpoint: str) -> None:
+        PluginError.__init__(
+            self,
+            f"the emulator at {endpoint} does not answer (any more): run again, which starts it and goes on "
+            "with what was under way",
+        )
+        self.code = "NoAnswer"
+        self.missing = self.unimplemented = False
 
 
 def refuse_unless_loopback(url: str, source: str) -> str:
@@ -126,7 +142,7 @@ class Clients:
     def _made(self, service: str, region: str) -> Any:
         from botocore.config import Config
 
-        return _shared_session().create_client(
+        client = _shared_session().create_client(
             service,
             region_name=region,
             endpoint_url=self._url(service),
@@ -142,6 +158,9 @@ class Clients:
                 max_pool_connections=32,
             ),
         )
+        client.meta.events.register("before-call", _name_request)
+        client.meta.events.register("after-call", _count_answer)
+        return client
 
     def account(self, region: str) -> str:
         """The account's number, asked once."""
@@ -150,10 +169,28 @@ class Clients:
         return self._account
 
 
+def _call_name(model: Any) -> str:
+    return f"{model.service_model.service_name}.{model.name}"
+
+
+def _name_request(params: dict[str, Any], model: Any, **_: Any) -> None:
+    """Names a request after the operation that it is part of; without one it has no name."""
+    operation = current()
+    if operation is not None:
+        params["headers"][OPERATION_HEADER] = operation.key(_call_name(model))
+
+
+def _count_answer(http_response: Any, model: Any, **_: Any) -> None:
+    """Counts what succeeded: what was refused is not remembered, so its name is used again."""
+    operation = current()
+    if operation is not None and http_response.status_code < 400:
+        operation.answered[_call_name(model)] += 1
+
+
 def call(client: Any, operation: str, resource: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Calls ``operation`` (``CreateVpc``); raises ApiError naming the operation and the resource."""
     from botocore import xform_name
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
     from botocore.parsers import ResponseParserError
 
     where = f"{client.meta.service_model.service_name}.{operation}"
@@ -169,6 +206,8 @@ def call(client: Any, operation: str, resource: str, arguments: Mapping[str, Any
     except ResponseParserError as error:
         # The emulator's own error page, also for a call that it lacks, is not in the API's format.
         raise ApiError(where, resource, UNIMPLEMENTED, NO_SUCH_CALL) from error
+    except HTTPClientError as error:
+        raise NoAnswerError(client.meta.endpoint_url) from error
     except BotoCoreError as error:
         message = " ".join(str(error).split())
         raise ApiError(where, resource, type(error).__name__, message) from error

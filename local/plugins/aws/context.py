@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from local.plugins.aws.clients import ApiError, Clients, call
 from local.plugins.aws.row import Action, Call, Row, Values
 from local.plugins.aws.shapes import Rename, ShapeError, from_api, match, to_api
+from local.plugins.operation import Unanswered, random_hex
 from local.plugins.table_provider import PluginError
 
 PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
@@ -205,13 +205,13 @@ class Context:
         while True:
             thing = self.find()
             if thing is None:
-                raise PluginError(f"{self.name} ({self.row.type}) disappeared while it was waited for")
+                raise PluginError(f"{self.name} disappeared while it was waited for")
             if self.search(wait.until, thing):
                 return
-            if self.search(wait.failed, thing) or time.monotonic() > until:
-                raise PluginError(
-                    f"{self.name} ({self.row.type}) did not become ready in {wait.seconds:.0f} s"
-                )
+            if self.search(wait.failed, thing):
+                raise PluginError(f"{self.name} failed in the emulator, whose log says why")
+            if time.monotonic() > until:
+                raise PluginError(f"{self.name} did not become ready in {wait.seconds:.0f} s")
             time.sleep(pause)
             pause = min(pause * 1.5, 0.5)
 
@@ -254,12 +254,15 @@ class Context:
         row = self.row
         name = row.name.property if row.name else ""
         if name and self.inputs.get(name) is None and self.inputs.get(name + "Prefix"):
-            self.inputs[name] = self.inputs[name + "Prefix"] + secrets.token_hex(8)
+            self.inputs[name] = self.inputs[name + "Prefix"] + random_hex(8, name)
         try:
             self.thing = self.run(row.create)
             self.id = str(self.expression(row.id))
             self.state["id"] = self.id
             return self._completed()
+        except Unanswered:
+            # What was made is found again when the creation is repeated.
+            raise
         except BaseException:
             # A row's function sets the id as soon as there is something to remove.
             if self.id:
@@ -277,7 +280,7 @@ class Context:
         self.creating = False
         self.wait()
         if not row.wait and self.find() is None:
-            raise PluginError(f"{self.name} ({row.type}) cannot be found after its creation")
+            raise PluginError(f"{self.name} cannot be found after its creation")
         outputs = self.outputs(lookups=True)
         if row.name and self.inputs.get(row.name.property) is not None:
             outputs.setdefault(row.name.property, self.inputs[row.name.property])
@@ -287,6 +290,8 @@ class Context:
         self.creating, self.undoing = False, True
         try:
             self.delete()
+        except Unanswered:
+            raise
         except PluginError as error:
             raise PluginError(
                 f"{self.name} ({self.id}) was half made and could not be removed: {error}"

@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg import sql
 
+from local.plugins.operation import repeated
 from local.plugins.postgresql.server import Server, acting_as, value
 from local.plugins.table_provider import Values
 
@@ -36,7 +37,11 @@ def _read(connection: Any, name: str) -> Values | None:
 
 
 def create_database(server: Server, inputs: Values) -> tuple[str, Values]:
-    """The id is the name. Without an owner it is the provider's user, without a template ``template0``."""
+    """The id is the name. Without an owner it is the provider's user, without a template ``template0``.
+
+    A database that exists is refused, unless its creation is repeated after a kill: one statement made it
+    whole or not at all.
+    """
     name = inputs["name"]
     settings = {"template": "template0", "encoding": "UTF8", **inputs}
     clauses = [
@@ -52,8 +57,9 @@ def create_database(server: Server, inputs: Values) -> tuple[str, Values]:
     ]
     owners = [settings["owner"]] if settings.get("owner") else []
     with server.statements() as connection, acting_as(connection, owners):
-        options = sql.SQL(" ").join(clause for clause in clauses if clause is not None)
-        connection.execute(sql.SQL("create database {} {}").format(sql.Identifier(name), options))
+        if not (repeated() and _read(connection, name)):
+            options = sql.SQL(" ").join(clause for clause in clauses if clause is not None)
+            connection.execute(sql.SQL("create database {} {}").format(sql.Identifier(name), options))
         found = _read(connection, name) or {}
     return name, {**settings, **found, "template": settings["template"]}
 
@@ -70,7 +76,7 @@ def update_database(server: Server, _id: str, old: Values, new: Values) -> Value
     changed = {key for key in new if old.get(key) != new.get(key)}
     name = sql.Identifier(new["name"])
     with server.statements() as connection:
-        if "name" in changed:
+        if "name" in changed and not (repeated() and _read(connection, new["name"])):
             connection.execute(
                 sql.SQL("alter database {} rename to {}").format(sql.Identifier(old["name"]), name)
             )
@@ -119,10 +125,14 @@ def _database_owner(connection: Any) -> str:
     return str(value(connection, query))
 
 
+def _has_schema(connection: Any, name: str) -> bool:
+    return value(connection, "select 1 from pg_namespace where nspname = %s", name) is not None
+
+
 def create_schema(server: Server, inputs: Values) -> tuple[str, Values]:
     """The id is database and name."""
     database, name = inputs.get("database") or server.database, inputs["name"]
-    there = " if not exists" if inputs.get("ifNotExists") else ""
+    there = " if not exists" if inputs.get("ifNotExists") or repeated() else ""
     with server.transaction(database) as connection:
         owners = [_database_owner(connection), *filter(None, [inputs.get("owner")])]
         with acting_as(connection, owners):
@@ -140,7 +150,7 @@ def update_schema(server: Server, _id: str, old: Values, new: Values) -> Values:
     with server.transaction(old["database"]) as connection:
         owners = [_database_owner(connection), *filter(None, [old.get("owner"), new.get("owner")])]
         with acting_as(connection, owners):
-            if old["name"] != new["name"]:
+            if old["name"] != new["name"] and not (repeated() and _has_schema(connection, new["name"])):
                 query = sql.SQL("alter schema {} rename to {}")
                 connection.execute(query.format(sql.Identifier(old["name"]), sql.Identifier(new["name"])))
             if new.get("owner") and old.get("owner") != new["owner"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from local.plugins.aws.clients import ApiError
 from local.plugins.aws.context import Context
 from local.plugins.aws.row import Call, Name, Row, Step
 from local.plugins.aws.services import _tagging as tagging
+from local.plugins.operation import random_hex
 
 LOG_GROUP = Row(
     type="aws:cloudwatch/logGroup:LogGroup",
@@ -191,7 +191,8 @@ EVENT_RULE = Row(
 
 
 def _put_target(context: Context) -> Any:
-    target_id = context.value("targetId") or f"{context.row.type.rpartition(':')[2]}-{secrets.token_hex(4)}"
+    automatic = f"{context.row.type.rpartition(':')[2]}-{random_hex(4, 'targetId')}"
+    target_id = context.value("targetId") or automatic
     shape = context.shape("PutTargets").members["Targets"].member
     names = (
         "arn",
