@@ -461,9 +461,10 @@ def main() -> None:
     if isinstance(status, str):
         print(status, file=sys.stderr)
     # Whoever read the output, such as `head`, may have seen enough.
-    with suppress(BrokenPipeError):
-        sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed by whoever started this
+            with suppress(BrokenPipeError):
+                stream.flush()
     # All is written and every child has ended: taking the imported packages apart would cost 0.5 s.
     os._exit(status if isinstance(status, int) else int(status is not None))
 

@@ -44,3 +44,15 @@ def test_a_home_that_is_no_directory_is_one_clear_error(tmp_path: Path, command:
     assert ended.stderr.startswith("error: ")
     assert str(tmp_path / "file") in ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_a_closed_output_is_no_traceback(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        ["sh", "-c", 'exec "$0" -m local status >&-', sys.executable],
+        cwd=home.ROOT,
+        env={**os.environ, "OPENERP_LOCAL_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
