@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local.postgres import certificates
 from local.postgres.binaries import Binaries, PostgresMissingError, for_data, newest
+from local.postgres.front import Front
 from local.postgres.parameters import applicable
 from local.postgres.processes import Spawner, command, record, run
 
@@ -29,6 +31,10 @@ START_TIMEOUT = 60.0
 FIRST_PORT, PORTS = 15432, 10_000
 """Ports are taken from here: below the range that systems give to outgoing connections (32768 on Linux), so
 that a server finds its port free again after a restart."""
+
+
+FORCE_TLS = "rds.force_ssl"
+"""The parameter of RDS that shuts plain connections out: 1 unless set, from release 15 on."""
 
 
 class ClusterError(Exception):
@@ -98,7 +104,9 @@ def copy(source: Path, target: Path) -> None:
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        shutil.copytree(source, partial, symlinks=True, ignore=shutil.ignore_patterns("process.json", "log"))
+        shutil.copytree(
+            source, partial, symlinks=True, ignore=shutil.ignore_patterns("process.json", "log", "server.*")
+        )
         for stale in ("postmaster.pid", "local.conf"):
             (partial / "data" / stale).unlink(missing_ok=True)
         partial.rename(target)
@@ -131,6 +139,9 @@ class Cluster:
         self.directory = directory
         self._spawner = spawner
         self._process: subprocess.Popen[bytes] | None = None
+        self._front: Front | None = None
+        self._server_port: int | None = None
+        """Where the server itself listens, without TLS; for this process alone."""
 
     @property
     def data(self) -> Path:
@@ -146,7 +157,7 @@ class Cluster:
 
     @property
     def port(self) -> int | None:
-        """The loopback port of the last start."""
+        """The loopback port of the last start, at which clients are served."""
         try:
             return int((self.directory / "port").read_text())
         except (FileNotFoundError, ValueError):
@@ -158,7 +169,7 @@ class Cluster:
 
         return psycopg.connect(
             host="127.0.0.1",
-            port=self.port,
+            port=self._server_port,
             user=BOOTSTRAP,
             password=(self.directory / "password").read_text(),
             dbname=database,
@@ -192,17 +203,30 @@ class Cluster:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         (self.data / "local.conf").unlink(missing_ok=True)
         chosen = applicable(binaries, self.data, parameters)
-        refused = sorted(parameters.keys() - chosen.keys())
+        refused = sorted(parameters.keys() - chosen.keys() - {FORCE_TLS})
         if refused:
             log.info("%s: not applied on this machine: %s", self.directory.name, ", ".join(refused))
-        attempts = [(port, chosen) for port in (self.port, None)] + [(None, {})]
-        for preferred, values in attempts:
-            port = next(port for port in _ports(preferred) if _free(port))
+        for values in (chosen, chosen, dict[str, str]()):
+            port = next(port for port in _ports(None) if _free(port) and port != self.port)
             if self._try(binaries, port, values):
-                return port
+                return self._open_front(forced=parameters.get(FORCE_TLS) != "0")
         raise ClusterError(
             f"PostgreSQL did not start; the end of {self.directory / 'log'} says: {self._said()}"
         )
+
+    def _open_front(self, *, forced: bool) -> int:
+        """Lets clients in, at the port of the last time if it is free."""
+        host = f"{self.directory.name}.rds.amazonaws.com"
+        pair = certificates.provide(self.directory.parent, self.directory, host)
+        for port in _ports(self.port):
+            with contextlib.suppress(OSError):
+                listener = socket.create_server(("127.0.0.1", port), backlog=128)
+                break
+        else:
+            raise ClusterError("no port on 127.0.0.1 is free for PostgreSQL")
+        self._front = Front(listener, self._server_port or 0, *pair, forced=forced)
+        (self.directory / "port").write_text(str(port))
+        return port
 
     def _said(self) -> str:
         lines = (self.directory / "log").read_text(errors="replace").splitlines()
@@ -212,7 +236,7 @@ class Cluster:
         import psycopg
 
         self._write_configuration(binaries, port, parameters)
-        (self.directory / "port").write_text(str(port))
+        self._server_port = port
         self._process = self._spawner.spawn(
             command(self.data, [binaries.path("postgres"), "-D", str(self.data)], bound=True),
             self.directory / "log",
@@ -229,6 +253,9 @@ class Cluster:
 
     def stop(self, how: int = signal.SIGINT) -> None:
         """Shuts down; by default after rolling open transactions back and writing a checkpoint."""
+        front, self._front = self._front, None
+        if front is not None:
+            front.close()
         process, self._process = self._process, None
         if process is None:
             return
@@ -289,7 +316,7 @@ class Cluster:
                 partial,
                 [
                     for_data(self.data).path("pg_basebackup"), "-D", str(partial / "data"), "-h", "127.0.0.1",
-                    "-p", str(self.port), "-U", BOOTSTRAP, "--checkpoint=fast", "--wal-method=stream",
+                    "-p", str(self._server_port), "-U", BOOTSTRAP, "--checkpoint=fast", "--wal-method=stream",
                     "--no-sync",
                 ],
                 PGPASSWORD=password,

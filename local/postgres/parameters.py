@@ -14,7 +14,8 @@ OURS = frozenset(
         "listen_addresses", "port", "unix_socket_directories", "data_directory", "hba_file", "ident_file",
         "config_file", "external_pid_file", "log_directory", "log_filename", "logging_collector",
         "log_destination",
-        "ssl", "fsync", "archive_mode", "archive_command", "archive_library", "restore_command", "huge_pages",
+        "ssl", "ssl_ca_file", "ssl_cert_file", "ssl_key_file", "ssl_crl_file", "ssl_crl_dir",
+        "fsync", "archive_mode", "archive_command", "archive_library", "restore_command", "huge_pages",
         "shared_memory_type", "dynamic_shared_memory_type", "wal_level", "max_wal_senders",
     }
 )  # fmt: skip
@@ -51,7 +52,7 @@ def known_names(binaries: Binaries) -> frozenset[str]:
 def applicable(binaries: Binaries, data: Path, wanted: Mapping[str, str]) -> dict[str, str]:
     """What of ``wanted`` applies: known to this release, not this machine's business, and accepted.
 
-    Names of RDS alone (``rds.force_ssl``) and formulas (``{DBInstanceClassMemory/8192}``) do not.
+    Names of RDS alone (``rds.log_retention_period``) and formulas (``{DBInstanceClassMemory/8192}``) do not.
     """
     known = known_names(binaries) - OURS if wanted else frozenset()
     chosen = {

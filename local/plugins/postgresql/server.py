@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+from local.home import home
+from local.plugins.operation import Unanswered
 from local.plugins.plain import UNKNOWN
 from local.plugins.table_provider import PluginError, Values
 
@@ -20,9 +22,16 @@ if TYPE_CHECKING:
 PATIENCE = 15.0
 """Seconds to wait for a server that does not listen yet or is starting up."""
 
+SSL_MODES = ("disable", "require", "verify-ca", "verify-full")
+"""Of the official provider's driver."""
+
 _locks: defaultdict[tuple[str, int], threading.Lock] = defaultdict(threading.Lock)
 """One change at a time for one server: concurrent grants on one object fail («tuple concurrently
 updated»)."""
+
+
+class NoAnswerError(PluginError, Unanswered):
+    """The server cannot be reached, or went away in the middle."""
 
 
 def is_loopback(host: str) -> bool:
@@ -67,6 +76,21 @@ class Server:
             )
         return host, _whole(self.args, "port", 5432)
 
+    @property
+    def encryption(self) -> dict[str, Any]:
+        """How libpq is to encrypt. As with the official provider, TLS is required unless something else is
+        said, and a mode that falls back is refused. A server is verified with the local clusters' authority
+        unless another is named; for RDS, the machine that runs the engine has to trust RDS's own."""
+        mode = self.args.get("sslmode") or "require"
+        if mode not in SSL_MODES:
+            raise PluginError(
+                f"postgresql provider: sslmode is {mode!r}; it must be one of {', '.join(SSL_MODES)}"
+            )
+        given = self.args.get("sslrootcert")
+        if given is None and mode.startswith("verify"):
+            given = str(home() / "postgres" / "ca.pem")
+        return {"sslmode": mode, **({"sslrootcert": given} if given else {})}
+
     def _open(self, database: str) -> psycopg.Connection[Any]:
         import psycopg
 
@@ -81,8 +105,7 @@ class Server:
                     password=self.args.get("password") or None,
                     dbname=database,
                     connect_timeout=max(2, min(_whole(self.args, "connectTimeout", 180), 10)),
-                    # Over loopback there is nothing to encrypt: `require` tries and goes on without.
-                    sslmode="prefer" if self.args.get("sslmode") not in (None, "disable") else "disable",
+                    **self.encryption,
                     application_name="pulumi-postgresql (local)",
                 )
             except psycopg.OperationalError as error:
@@ -91,7 +114,8 @@ class Server:
                 if waiting and time.monotonic() < deadline:
                     time.sleep(0.1)
                     continue
-                raise PluginError(
+                kind = NoAnswerError if waiting else PluginError
+                raise kind(
                     f"postgresql provider: no connection to {host}:{port}/{database}: {said}"
                 ) from None
 
@@ -104,7 +128,8 @@ class Server:
             try:
                 yield connection
             except psycopg.Error as error:
-                raise PluginError(_said(error)) from None
+                kind = NoAnswerError if connection.broken else PluginError
+                raise kind(_said(error)) from None
 
     @contextmanager
     def statements(self, database: str | None = None) -> Iterator[psycopg.Connection[Any]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ import psycopg
 import pytest
 
 from local.postgres import binaries
+from local.postgres.certificates import provide
 from local.postgres.cluster import BOOTSTRAP, Cluster, ClusterError, Master, copy, template
 from local.postgres.parameters import applicable, known_names
 from local.postgres.processes import NO_NAMESPACE, Spawner, end_stale, record
@@ -42,7 +46,8 @@ def cluster(cache: Path, tmp_path: Path) -> Iterator[Cluster]:
 
 def login(cluster: Cluster, database: str = "postgres", **other: Any) -> psycopg.Connection[Any]:
     values = {"user": MASTER.name, "password": MASTER.password, **other}
-    return psycopg.connect(host="127.0.0.1", port=cluster.port, dbname=database, autocommit=True, **values)
+    values = {"host": "127.0.0.1", **values}
+    return psycopg.connect(port=cluster.port, dbname=database, autocommit=True, **values)
 
 
 def test_the_master_is_no_superuser_and_makes_roles_and_databases(cluster: Cluster) -> None:
@@ -76,8 +81,6 @@ def test_it_listens_on_loopback_alone_and_keeps_its_port(cluster: Cluster) -> No
 
 
 def test_a_port_that_is_taken_is_replaced_by_a_free_one(cluster: Cluster) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -108,6 +111,69 @@ def test_parameters_apply_as_far_as_this_release_and_machine_accept_them(cluster
     with cluster.connect() as connection:
         assert connection.execute("show max_connections").fetchone() == ("57",)
         assert connection.execute("show log_min_duration_statement").fetchone() == ("1s",)
+
+
+def test_a_client_can_verify_the_server_by_every_name_it_has(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.start({})
+    cluster.provide(MASTER)
+    trusted = {"sslmode": "verify-full", "sslrootcert": str(tmp_path / "ca.pem"), "hostaddr": "127.0.0.1"}
+    for host in ("127.0.0.1", "localhost", "cluster.rds.amazonaws.com"):
+        with login(cluster, host=host, **trusted) as connection:
+            assert connection.pgconn.ssl_in_use
+            assert connection.execute("select repeat('x', 3000000)").fetchone() == ("x" * 3_000_000,)
+    with pytest.raises(psycopg.OperationalError, match="does not match host name"):
+        login(cluster, host="elsewhere.rds.amazonaws.com", **trusted)
+    other = tmp_path / "other"
+    other.mkdir()
+    provide(other, other, "x")
+    with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+        login(cluster, **{**trusted, "sslrootcert": str(other / "ca.pem")})
+    assert (tmp_path / "ca.key").stat().st_mode & 0o077 == 0
+    assert (cluster.directory / "server.key").stat().st_mode & 0o077 == 0
+
+
+def test_the_authority_stays_and_is_made_anew_only_if_it_is_damaged(tmp_path: Path) -> None:
+    provide(tmp_path, tmp_path, "a")
+    first, certificate = (tmp_path / "ca.pem").read_bytes(), (tmp_path / "server.crt").read_bytes()
+    provide(tmp_path, tmp_path, "b")
+    assert (tmp_path / "ca.pem").read_bytes() == first
+    assert (tmp_path / "server.crt").read_bytes() != certificate
+    (tmp_path / "ca.key").write_text("nothing")
+    provide(tmp_path, tmp_path, "a")
+    assert (tmp_path / "ca.pem").read_bytes() != first
+
+
+@pytest.mark.parametrize("parameters", [{}, {"rds.force_ssl": "1"}])
+def test_a_plain_connection_is_refused_as_by_rds(cluster: Cluster, parameters: dict[str, str]) -> None:
+    cluster.start(parameters)
+    cluster.provide(MASTER)
+    login(cluster, sslmode="require").close()
+    login(cluster, sslmode="allow").close()
+    with pytest.raises(psycopg.OperationalError, match=r"no pg_hba.conf entry for .*no encryption"):
+        login(cluster, sslmode="disable")
+
+
+def test_a_client_can_cancel_and_one_that_talks_nonsense_is_sent_away(cluster: Cluster) -> None:
+    cluster.start({})
+    cluster.provide(MASTER)
+    with login(cluster, sslmode="require") as connection:
+        # The older `cancel` would hold up this process, and with it the front.
+        timer = threading.Timer(0.3, connection.cancel_safe)
+        timer.start()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute("select pg_sleep(30)")
+        timer.join()
+    with socket.create_connection(("127.0.0.1", cluster.port or 0), timeout=10) as client:
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(100) == b""
+
+
+def test_a_parameter_lets_plain_connections_in(cluster: Cluster) -> None:
+    cluster.start({"rds.force_ssl": "0"})
+    cluster.provide(MASTER)
+    login(cluster, sslmode="disable").close()
+    login(cluster, sslmode="require").close()
 
 
 def test_a_backup_of_a_running_server_is_a_server_of_that_moment(cluster: Cluster, tmp_path: Path) -> None:
@@ -248,7 +314,8 @@ def test_a_cluster_that_a_kill_kept_from_being_made_is_made_when_it_is_attached(
         supervisor.attach()
         ((port, error),) = results
         assert error is None and port == supervisor.cluster("a.region").port
-        assert [path.name for path in (tmp_path / "postgres").iterdir()] == ["a.region"]
+        names = sorted(path.name for path in (tmp_path / "postgres").iterdir())
+        assert names == ["a.region", "ca.key", "ca.pem"]
     finally:
         supervisor.close()
     assert not supervisor.cluster("a.region").running

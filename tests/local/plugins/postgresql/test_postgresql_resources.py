@@ -16,6 +16,7 @@ from pulumi.provider.experimental import provider as rpc
 from local.plugins.plain import UNKNOWN, plain_map, property_map
 from local.plugins.postgresql import provider
 from local.plugins.table_provider import PluginError
+from local.postgres.certificates import provide
 from local.postgres.cluster import Cluster, Master, copy, template
 from local.postgres.processes import Spawner
 
@@ -357,6 +358,30 @@ def test_the_servers_refusal_is_one_message(plugin: Plugin) -> None:
 def test_a_host_that_is_not_this_machine_is_refused(host: str) -> None:
     with pytest.raises(PluginError, match=r"connects to 127\.0\.0\.1 alone"):
         Plugin(host=host, port=5432).create(ROLE, {"name": "never"})
+
+
+def test_the_server_is_verified_if_that_is_asked_for_and_never_reached_without_tls(
+    plugin: Plugin, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {
+        "host": "127.0.0.1", "port": cluster.port, "username": MASTER.name, "password": MASTER.password,
+    }  # fmt: skip
+    home = cluster.directory.parents[1]
+    monkeypatch.setenv("OPENERP_LOCAL_HOME", str(home))
+    Plugin(**config).create(ROLE, {"name": "by_default"})
+    Plugin(**config, sslmode="verify-full").create(ROLE, {"name": "verified"})
+    stranger = home / "elsewhere"
+    stranger.mkdir()
+    provide(stranger, stranger, "x")
+    for config_of_stranger, complaint in (
+        ({"sslmode": "verify-ca", "sslrootcert": str(stranger / "ca.pem")}, "certificate verify failed"),
+        ({"sslmode": "disable"}, "no encryption"),
+        ({"sslmode": "prefer"}, "it must be one of disable, require, verify-ca, verify-full"),
+    ):
+        with pytest.raises(PluginError, match=complaint):
+            Plugin(**config, **config_of_stranger).create(ROLE, {"name": "never"})
+    for name in ("by_default", "verified"):
+        plugin.delete(ROLE, name, {"name": name})
 
 
 def test_a_preview_needs_no_server_and_no_known_configuration() -> None:
