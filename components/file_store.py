@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,10 +21,11 @@ class FileStoreArgs:
     """What a `FileStore` is made from."""
 
     vpc_id: pulumi.Input[str]
-    availability_zones: Sequence[str]
-    """Zones by name: the stable keys of the mount targets."""
-    subnet_ids: pulumi.Input[Sequence[str]]
-    """One data subnet for each of `availability_zones`, in that order."""
+    subnet_ids: Mapping[str, pulumi.Input[str]]
+    """The data subnet of each zone by the zone's name, which is the stable key of its mount target.
+
+    Each is an input of its own: in the preview of one more zone, the ids of the others are known.
+    """
     key_alias: str
     """Alias of the KMS key without `alias/`, for example `openerp-prod-file-store`."""
     throughput: Literal["elastic", "bursting"] = "elastic"
@@ -82,13 +83,11 @@ class FileStore(pulumi.ComponentResource):
             tags={"Name": f"{name}-access", **args.tags},
             opts=self._child,
         )
-        for position, zone in enumerate(args.availability_zones):
+        for zone, subnet_id in args.subnet_ids.items():
             aws.efs.MountTarget(
                 f"{name}-{zone}",
                 file_system_id=file_system.id,
-                subnet_id=pulumi.Output.from_input(args.subnet_ids).apply(
-                    lambda subnets, position=position: subnets[position]  # type: ignore[misc]  # default
-                ),
+                subnet_id=subnet_id,
                 security_groups=[group.id],
                 opts=self._child,
             )

@@ -48,6 +48,8 @@ class Network(pulumi.ComponentResource):
     public_subnet_ids: pulumi.Output[list[str]]
     server_subnet_ids: pulumi.Output[list[str]]
     data_subnet_ids: pulumi.Output[list[str]]
+    data_subnets: Mapping[str, pulumi.Output[str]]
+    """Each data subnet's id by its zone."""
     flow_log_group_name: pulumi.Output[str]
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -88,6 +90,7 @@ class Network(pulumi.ComponentResource):
         self.vpc_cidr = self._vpc.cidr_block
         self.public_subnet_ids = pulumi.Output.all(*(s.id for s in public.values()))
         self.server_subnet_ids = pulumi.Output.all(*(s.id for s in server.values()))
+        self.data_subnets = {zone: subnet.id for zone, subnet in data.items()}
         self.data_subnet_ids = pulumi.Output.all(*(s.id for s in data.values()))
         self.flow_log_group_name = flow_logs.name
         self.register_outputs(

@@ -25,6 +25,8 @@ class Continuity:
     release: str | None
     issued_client_certificates: Mapping[str, str]
     """Ledger of client certificates, see `core.revocation`."""
+    engine_version: str | None
+    """PostgreSQL version, `16` or `16.9`."""
     checkpoints: Mapping[str, str]
     """Label -> RDS snapshot identifier of the checkpoints that exist."""
 
@@ -34,6 +36,7 @@ def continuity(last_outputs: Mapping[str, Any]) -> Continuity:
     return Continuity(
         release=last_outputs.get(outputs.RELEASE),
         issued_client_certificates=dict(last_outputs.get(outputs.ISSUED_CLIENT_CERTIFICATES) or {}),
+        engine_version=last_outputs.get(outputs.DATABASE_ENGINE_VERSION),
         checkpoints=dict(last_outputs.get(outputs.CHECKPOINT_SNAPSHOTS) or {}),
     )
 
@@ -57,6 +60,29 @@ def check_release_step(settings: ConfiguredSettings, before: Continuity, *, stac
         )
     except Invalid as refused:
         raise SettingsError([Problem("openerp:release", refused.wrong, refused.right)], stack=stack) from None
+
+
+def check_engine_step(settings: ConfiguredSettings, before: Continuity, *, stack: str) -> None:
+    """Refuse a step between major versions of PostgreSQL that RDS would refuse in the middle of an update.
+
+    A server that is made from a checkpoint may be an older one than before.
+
+    Raises:
+        SettingsError: names `openerp:database.engineVersion`.
+    """
+    database = settings.database
+    if before.engine_version is None or database.restore_from is not None:
+        return
+    old, new = (int(version.split(".")[0]) for version in (before.engine_version, database.engine_version))
+    wrong = f"PostgreSQL {database.engine_version} is another major version than {before.engine_version}"
+    if new < old:
+        right = f'Write `"{before.engine_version}"`: a server never goes back; its checkpoints do'
+    elif new > old and not database.allow_major_version_upgrade:
+        right = "Name a checkpoint in `openerp:backup.checkpoints`, deploy it, then set "
+        right += "`openerp:database.allowMajorVersionUpgrade: true`: there is no other way back"
+    else:
+        return
+    raise SettingsError([Problem("openerp:database.engineVersion", wrong, right)], stack=stack)
 
 
 def restore_snapshot(

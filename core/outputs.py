@@ -38,6 +38,7 @@ TENANTS: Final = "tenants"
 DATABASE_INSTANCE_IDENTIFIER: Final = "database_instance_identifier"
 DATABASE_ADDRESS: Final = "database_address"
 DATABASE_PORT: Final = "database_port"
+DATABASE_ENGINE_VERSION: Final = "database_engine_version"
 MASTER_SECRET_ARN: Final = "master_secret_arn"
 APPLICATION_SECRET_ARNS: Final = "application_secret_arns"
 ADMINISTRATOR_SECRET_ARN: Final = "administrator_secret_arn"
@@ -105,6 +106,7 @@ OUTPUTS: Final[tuple[OutputDescription, ...]] = (
     _o(DATABASE_INSTANCE_IDENTIFIER, "string", "RDS identifier of the database server."),
     _o(DATABASE_ADDRESS, "string", "Host name of the database server, reachable from inside the VPC."),
     _o(DATABASE_PORT, "number", "TCP port of the database server."),
+    _o(DATABASE_ENGINE_VERSION, "string", "PostgreSQL version of the settings: `16`, or `16.9`."),
     _o(MASTER_SECRET_ARN, "string", "Secrets Manager secret, managed by RDS, of the master user."),
     _o(
         APPLICATION_SECRET_ARNS,

@@ -201,7 +201,13 @@ class Database(Section):
     engine_version: Annotated[NumberText, BeforeValidator(checks.engine_version)] = _field(
         "16",
         "PostgreSQL version, `16` (RDS picks the minor version) or `16.9`.",
-        refused="below 16 or a major version that RDS does not offer",
+        refused="below 16 or a major version that RDS does not offer; a lower major version than before; a "
+        "higher one without `allowMajorVersionUpgrade`",
+    )
+    allow_major_version_upgrade: bool = _field(
+        False,
+        "Permit that the server goes to another major version: minutes to hours, and no way back but a "
+        "checkpoint. Take it out again afterwards.",
     )
     data_size_gb: Int = _field(
         10, "Expected size of the data; sizing starts here.", unit="GB", refused="below 1", ge=1, le=60_000

@@ -59,6 +59,7 @@ def load() -> Context:
     before = continuity.continuity(last_outputs(settings.stack))
     with stack_settings.refusing():
         continuity.check_release_step(settings, before, stack=settings.stack)
+        continuity.check_engine_step(settings, before, stack=settings.stack)
         restored = continuity.restore_snapshot(
             settings.database.restore_from, before, last_outputs, stack=settings.stack
         )

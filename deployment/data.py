@@ -55,6 +55,7 @@ def _server(context: Context, network: Network) -> DatabaseServer:
             admin_cidrs=settings.network.company_cidrs,
             key_alias=f"{context.prefix}-database",
             engine_version=wanted.engine_version,
+            allow_major_version_upgrade=wanted.allow_major_version_upgrade,
             instance_class=size.instance_class,
             allocated_storage_gb=size.allocated_storage_gb,
             max_allocated_storage_gb=size.max_allocated_storage_gb,
@@ -111,8 +112,7 @@ def _files(context: Context, network: Network) -> FileStore:
         "file-store",
         FileStoreArgs(
             vpc_id=network.vpc_id,
-            availability_zones=settings.availability_zones,
-            subnet_ids=network.data_subnet_ids,
+            subnet_ids=network.data_subnets,
             key_alias=f"{context.prefix}-file-store",
             throughput=settings.file_store.throughput,
             backup=settings.file_store.backup,

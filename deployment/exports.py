@@ -60,6 +60,7 @@ def what_operators_read(
         outputs.DATABASE_INSTANCE_IDENTIFIER: data.server.instance_identifier,
         outputs.DATABASE_ADDRESS: data.server.address,
         outputs.DATABASE_PORT: data.server.port,
+        outputs.DATABASE_ENGINE_VERSION: settings.database.engine_version,
         outputs.MASTER_SECRET_ARN: data.server.master_secret_arn,
         outputs.APPLICATION_SECRET_ARNS: data.databases.application_secret_arns,
         outputs.ADMINISTRATOR_SECRET_ARN: data.databases.administrator_secret_arn,

@@ -15,8 +15,7 @@ from tests.components.conftest import Deploy, Graph
 def store(deploy: Deploy, **changes: Any) -> Graph:
     values: dict[str, Any] = {
         "vpc_id": "vpc-1",
-        "availability_zones": ["eu-west-1a", "eu-west-1b"],
-        "subnet_ids": ["subnet-a", "subnet-b"],
+        "subnet_ids": {"eu-west-1a": "subnet-a", "eu-west-1b": "subnet-b"},
         "key_alias": "openerp-test-file-store",
         **changes,
     }

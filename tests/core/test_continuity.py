@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from core.continuity import continuity, restore_snapshot
+from core.continuity import check_engine_step, continuity, restore_snapshot
 from core.problems import SettingsError
+from core.settings_model import ConfiguredSettings
 
 BEFORE = continuity({"checkpoint_snapshots": {"opening": "openerp-dev-opening-1"}})
 
@@ -54,3 +55,50 @@ def test_a_stack_that_cannot_be_read_is_refused_in_one_line() -> None:
     text = refusal("prdo/opening")
     assert "names stack 'prdo', which cannot be read (unknown stack 'prdo'?in the backend)" in text
     assert "snapshot:" in text
+
+
+def settings_with(**database: Any) -> ConfiguredSettings:
+    return ConfiguredSettings.model_validate(
+        {
+            "environment": "development",
+            "release": "19.0",
+            "users": {"total": 1, "simultaneous": 1},
+            "access": {"domain": "erp.example.com", "certificate": "private"},
+            "database": database,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "database"),
+    [
+        (None, {"engineVersion": "18"}),
+        ("16", {"engineVersion": "16.9"}),
+        ("17.9", {"engineVersion": "17.8"}),
+        ("16.9", {"engineVersion": "17", "allowMajorVersionUpgrade": True}),
+        ("17", {"engineVersion": "16", "restoreFrom": "opening"}),
+    ],
+)
+def test_a_step_of_postgresql_that_rds_takes_is_taken(before: str | None, database: dict[str, Any]) -> None:
+    past = continuity({"database_engine_version": before})
+    check_engine_step(settings_with(**database), past, stack="dev")
+
+
+@pytest.mark.parametrize(
+    ("before", "database", "right"),
+    [
+        ("16.9", {"engineVersion": "17"}, "allowMajorVersionUpgrade: true"),
+        ("17", {"engineVersion": "16"}, 'Write `"17"`'),
+        ("17", {"engineVersion": "16", "allowMajorVersionUpgrade": True}, 'Write `"17"`'),
+    ],
+)
+def test_a_step_of_postgresql_that_rds_refuses_is_refused_before_anything_is_touched(
+    before: str, database: dict[str, Any], right: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        check_engine_step(
+            settings_with(**database), continuity({"database_engine_version": before}), stack="dev"
+        )
+    (problem,) = caught.value.problems
+    assert problem.key == "openerp:database.engineVersion"
+    assert right in str(problem)
