@@ -25,6 +25,8 @@ class Continuity:
     release: str | None
     issued_client_certificates: Mapping[str, str]
     """Ledger of client certificates, see `core.revocation`."""
+    region: str | None
+    vpc_cidr: str | None
     engine_version: str | None
     """PostgreSQL version, `16` or `16.9`."""
     checkpoints: Mapping[str, str]
@@ -36,6 +38,8 @@ def continuity(last_outputs: Mapping[str, Any]) -> Continuity:
     return Continuity(
         release=last_outputs.get(outputs.RELEASE),
         issued_client_certificates=dict(last_outputs.get(outputs.ISSUED_CLIENT_CERTIFICATES) or {}),
+        region=last_outputs.get(outputs.REGION),
+        vpc_cidr=last_outputs.get(outputs.VPC_CIDR),
         engine_version=last_outputs.get(outputs.DATABASE_ENGINE_VERSION),
         checkpoints=dict(last_outputs.get(outputs.CHECKPOINT_SNAPSHOTS) or {}),
     )
@@ -60,6 +64,32 @@ def check_release_step(settings: ConfiguredSettings, before: Continuity, *, stac
         )
     except Invalid as refused:
         raise SettingsError([Problem("openerp:release", refused.wrong, refused.right)], stack=stack) from None
+
+
+def check_place(settings: ConfiguredSettings, region: str, before: Continuity, *, stack: str) -> None:
+    """Refuse another region or network for a stack that is there: its data cannot move.
+
+    AWS refuses a database server in another VPC (RDS user guide, "Working with a DB instance in a VPC"), and
+    does so in the middle of an update, when half of the network is another already.
+
+    Raises:
+        SettingsError: names `aws:region` and `openerp:network.cidr`.
+    """
+    places = (
+        ("aws:region", before.region, region),
+        ("openerp:network.cidr", before.vpc_cidr, settings.network.cidr),
+    )
+    problems = [
+        Problem(
+            key,
+            f"is {now}, and this stack is in {then}, which holds its data",
+            f"Write `{then}`, or bring up a new stack there from a checkpoint",
+        )
+        for key, then, now in places
+        if then is not None and then != now
+    ]
+    if problems:
+        raise SettingsError(problems, stack=stack)
 
 
 def check_engine_step(settings: ConfiguredSettings, before: Continuity, *, stack: str) -> None:

@@ -54,6 +54,7 @@ ALARM_TOPIC_ARN: Final = "alarm_topic_arn"
 DASHBOARD_NAME: Final = "dashboard_name"
 LOG_GROUPS: Final = "log_groups"
 VPC_ID: Final = "vpc_id"
+VPC_CIDR: Final = "vpc_cidr"
 REGION: Final = "region"
 RELEASE: Final = "release"
 ENVIRONMENT: Final = "environment"
@@ -139,6 +140,7 @@ OUTPUTS: Final[tuple[OutputDescription, ...]] = (
     _o(DASHBOARD_NAME, "string", "CloudWatch dashboard."),
     _o(LOG_GROUPS, "map of name to string", "CloudWatch log groups, by what writes to them."),
     _o(VPC_ID, "string", "The VPC, for peering or a VPN."),
+    _o(VPC_CIDR, "string", "IPv4 range of the VPC."),
     _o(REGION, "string", "AWS region of the stack."),
     _o(RELEASE, "string", "Release of OpenERP that the servers install."),
     _o(ENVIRONMENT, "string", "`development`, `training` or `production`."),

@@ -58,6 +58,7 @@ def load() -> Context:
     settings = stack_settings.load()
     before = continuity.continuity(last_outputs(settings.stack))
     with stack_settings.refusing():
+        continuity.check_place(settings, settings.region, before, stack=settings.stack)
         continuity.check_release_step(settings, before, stack=settings.stack)
         continuity.check_engine_step(settings, before, stack=settings.stack)
         restored = continuity.restore_snapshot(

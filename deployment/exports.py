@@ -81,6 +81,7 @@ def what_operators_read(
             "flow_logs": network.flow_log_group_name,
         },
         outputs.VPC_ID: network.vpc_id,
+        outputs.VPC_CIDR: settings.network.cidr,
         outputs.REGION: settings.region,
         outputs.RELEASE: settings.release,
         outputs.ENVIRONMENT: settings.environment,

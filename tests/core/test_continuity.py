@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.continuity import check_engine_step, continuity, restore_snapshot
+from core.continuity import check_engine_step, check_place, continuity, restore_snapshot
 from core.problems import SettingsError
 from core.settings_model import ConfiguredSettings
 
@@ -102,3 +102,17 @@ def test_a_step_of_postgresql_that_rds_refuses_is_refused_before_anything_is_tou
     (problem,) = caught.value.problems
     assert problem.key == "openerp:database.engineVersion"
     assert right in str(problem)
+
+
+def test_a_stack_stays_where_its_data_is() -> None:
+    first, past = continuity({}), continuity({"region": "eu-west-1", "vpc_cidr": "10.20.0.0/16"})
+    settings = settings_with()
+    check_place(settings, "eu-central-1", first, stack="dev")
+    check_place(settings, "eu-west-1", past, stack="dev")
+    moved = settings.model_copy(
+        update={"network": settings.network.model_copy(update={"cidr": "10.0.0.0/16"})}
+    )
+    with pytest.raises(SettingsError) as caught:
+        check_place(moved, "eu-central-1", past, stack="dev")
+    assert [problem.key for problem in caught.value.problems] == ["aws:region", "openerp:network.cidr"]
+    assert "Write `10.20.0.0/16`" in str(caught.value)
