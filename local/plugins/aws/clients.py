@@ -191,6 +191,7 @@ def call(client: Any, operation: str, resource: str, arguments: Mapping[str, Any
     """Calls ``operation`` (``CreateVpc``); raises ApiError naming the operation and the resource."""
     from botocore import xform_name
     from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from botocore.exceptions import ConnectionError as NotConnectedError
     from botocore.parsers import ResponseParserError
 
     where = f"{client.meta.service_model.service_name}.{operation}"
@@ -206,7 +207,7 @@ def call(client: Any, operation: str, resource: str, arguments: Mapping[str, Any
     except ResponseParserError as error:
         # The emulator's own error page, also for a call that it lacks, is not in the API's format.
         raise ApiError(where, resource, UNIMPLEMENTED, NO_SUCH_CALL) from error
-    except HTTPClientError as error:
+    except (HTTPClientError, NotConnectedError) as error:
         raise NoAnswerError(client.meta.endpoint_url) from error
     except BotoCoreError as error:
         message = " ".join(str(error).split())

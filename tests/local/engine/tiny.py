@@ -2,7 +2,9 @@
 
 Inputs of `tiny:index:Thing`: `value` (updated in place), `kind` (replaces, new before old), `fixed`
 (replaces, old before new), `fails` (`create`, `update` or `delete`: that operation fails), `slow` (seconds a
-creation takes), `refused` (check refuses it). Outputs: the inputs, and `serial`, which only the cloud knows.
+creation takes), `refused` (check refuses it), `dies` (`before create`, `after update` and so on: kills this
+process then, once). An operation that is repeated under its name gets its first answer; while there is a file
+`.silent`, things are done and no answer comes. Outputs: the inputs, and `serial`, which only the cloud knows.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ import asyncio
 import json
 import os
 import secrets
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
 from pulumi.provider.experimental import provider as rpc
 
+from local.plugins.operation import Unanswered, current
 from local.plugins.plain import UNKNOWN, plain_map, property_map
 
 REPLACING = ("kind", "fixed")
@@ -44,6 +48,36 @@ def put(id_: str, values: dict[str, Any]) -> None:
     fresh.replace(cloud() / id_)
 
 
+def die(inputs: dict[str, Any], moment: str) -> None:
+    """Kill this process, where the thing says so and it has not done so before."""
+    mark = cloud() / f".died {moment}"
+    if inputs.get("dies") == moment and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class SilentError(RuntimeError, Unanswered):
+    """What was asked for was done, and nobody was told."""
+
+
+def make_once(id_: str, outputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Make a thing, or the one that the operation under way has made already; which it is."""
+    operation = current()
+    known = cloud() / f".{operation.token if operation else 'nobody knows'}"
+    if known.exists():
+        id_, outputs = json.loads(known.read_text())
+    elif (cloud() / id_).exists():
+        raise RuntimeError(f"{id_} exists already")
+    elif operation is not None:
+        fresh = known.with_suffix(".new")
+        fresh.write_text(json.dumps([id_, comparable(outputs)]))
+        fresh.replace(known)
+    put(id_, outputs)
+    if (cloud() / ".silent").exists():
+        raise SilentError("the cloud does not answer")
+    return id_, outputs
+
+
 class TinyProvider(rpc.Provider):
     """Things, kept as files."""
 
@@ -64,7 +98,7 @@ class TinyProvider(rpc.Provider):
         old, new = comparable(plain_map(request.old_state)), comparable(plain_map(request.new_inputs))
         old.pop("serial", None)
         keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-        keys = [key for key in keys if key not in request.ignore_changes]
+        keys = [key for key in keys if key not in (*request.ignore_changes, "dies")]
         return rpc.DiffResponse(
             changes=bool(keys),
             diffs=keys,
@@ -77,16 +111,14 @@ class TinyProvider(rpc.Provider):
         hidden = [key for key, value in request.properties.items() if value.contains_secret()]
         if request.preview:
             return rpc.CreateResponse("", property_map({**inputs, "serial": UNKNOWN}, hidden))
+        die(inputs, "before create")
         if inputs.get("fails") == "create":
             raise RuntimeError("the cloud has no room for another thing")
         id_ = f"{self.prefix}-{secrets.token_hex(4)}"
         if "fixed" in inputs:
             id_ = f"{self.prefix}-{inputs['fixed']}"
-        path = cloud() / id_
-        if path.exists():
-            raise RuntimeError(f"{id_} exists already")
-        outputs = {**inputs, "serial": secrets.token_hex(4)}
-        put(id_, outputs)
+        id_, outputs = make_once(id_, {**inputs, "serial": secrets.token_hex(4)})
+        die(inputs, "after create")
         await asyncio.to_thread(time.sleep, inputs.get("slow", 0))
         return rpc.CreateResponse(id_, property_map(outputs, hidden))
 
@@ -97,7 +129,9 @@ class TinyProvider(rpc.Provider):
         if not request.preview:
             if inputs.get("fails") == "update":
                 raise RuntimeError("the thing resists")
+            die(inputs, "before update")
             put(request.resource_id, outputs)
+            die(inputs, "after update")
         return rpc.UpdateResponse(property_map(outputs, hidden))
 
     async def delete(self, request: rpc.DeleteRequest) -> None:
@@ -106,7 +140,9 @@ class TinyProvider(rpc.Provider):
             raise RuntimeError("the thing clings to life")
         with (cloud() / "deleted").open("a") as log:
             log.write(f"{request.name}\n")
-        path.unlink()
+        die(plain_map(request.properties), "before delete")
+        path.unlink(missing_ok=True)
+        die(plain_map(request.properties), "after delete")
 
     async def read(self, request: rpc.ReadRequest) -> rpc.ReadResponse:
         path = cloud() / request.resource_id
