@@ -172,7 +172,7 @@ def _database(s: ConfiguredSettings, c: Context) -> Iterator[Problem]:
             yield _problem(
                 ["database", "adminAccess", name],
                 "is missing with `mode: tunnel`",
-                "Give host and port that `ops tunnel` printed, for example `127.0.0.1` and `15432`",
+                "Give the near end of the tunnel that you opened, for example `127.0.0.1` and `15432`",
             )
         if access.mode != "tunnel" and value is not None:
             yield _problem(

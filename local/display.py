@@ -161,8 +161,10 @@ class Lines:
             if self._preview or silent or step.op not in _DONE:
                 return
             symbol = SYMBOLS[step.op]
+            kept = step.op is Op.DELETE and step.before.retain_on_delete
+            done = "retained, only forgotten" if kept else _DONE[step.op]
             self._write(
-                f" {self._paint(f'{symbol:2}', symbol)} {label(step.urn)} {_DONE[step.op]} "
+                f" {self._paint(f'{symbol:2}', symbol)} {label(step.urn)} {done} "
                 + self._paint(f"({took:.1f} s)", "dim")
             )
 

@@ -102,8 +102,11 @@ def test_lines_name_what_is_done_but_not_what_only_groups_it() -> None:
     stream = io.StringIO()
     display = Lines(stream, preview=False)
     group = Resource(urn=PREFIX + "group", type="t:m:T", custom=False)
+    kept = resource("kept")
+    kept.retain_on_delete = True
     for step in (
         create("a"),
+        Step(Op.DELETE, kept.urn, kept),
         Step(Op.CREATE, group.urn, None, group),
         Step(Op.SAME, PREFIX + "b", group, group),
     ):
@@ -116,6 +119,7 @@ def test_lines_name_what_is_done_but_not_what_only_groups_it() -> None:
     display.close()
     assert stream.getvalue().splitlines() == [
         " +  t:T a created (0.0 s)",
+        " -  t:T kept retained, only forgotten (0.0 s)",
         " x  t:T c creating failed",
         "    warning: t:T a: two",
         "    lines",
