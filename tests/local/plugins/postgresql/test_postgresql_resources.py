@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from pulumi.provider.experimental import provider as rpc
 
+from local.plugins.operation import under_way
 from local.plugins.plain import UNKNOWN, plain_map, property_map
 from local.plugins.postgresql import provider
 from local.plugins.table_provider import PluginError
@@ -426,6 +427,25 @@ def test_a_server_that_does_not_answer_is_named_in_the_error(monkeypatch: pytest
 )
 def test_a_wrong_input_fails_the_check(token: str, inputs: dict[str, Any], key: str) -> None:
     assert key in Plugin().failures(token, inputs)
+
+
+def test_a_creation_or_rename_that_is_repeated_after_a_kill_takes_what_is_there(plugin: Plugin) -> None:
+    role = {"name": "repeated", "login": True, "password": "first", "connectionLimit": 3}
+    database = {"name": "repeated_db"}
+    with under_way("once"):
+        made = plugin.create(ROLE, role), plugin.create(DATABASE, database)
+    for token, inputs in ((ROLE, role), (DATABASE, database)):
+        with under_way("other"), pytest.raises(PluginError, match="exists"):
+            plugin.create(token, inputs)
+    with under_way("once", again=True):
+        assert (plugin.create(ROLE, role), plugin.create(DATABASE, database)) == made
+        assert plugin.create(ROLE, {"name": "never_made"})[0] == "never_made"
+    for token, (name, old) in zip((ROLE, DATABASE), made, strict=True):
+        new = {**old, "name": f"{name}_later"}
+        with under_way("rename"):
+            assert plugin.update(token, name, old, new)["name"] == new["name"]
+        with under_way("rename", again=True):
+            assert plugin.update(token, name, old, new)["name"] == new["name"]
 
 
 def test_a_resource_without_a_name_gets_one_from_its_logical_name() -> None:
