@@ -178,8 +178,9 @@ class AdminAccess(Section):
 
     mode: Literal["direct", "tunnel", "none"] = _field(
         "direct",
-        "`direct`: the runner is in the VPC or on the VPN. `tunnel`: through a port-forward "
-        "that you open (docs/components/database-server.md). `none`: databases, roles and grants are left out, with a warning.",
+        "`direct`: the runner is in the VPC or on the VPN. `tunnel`: through a port-forward that you open "
+        "(docs/components/database-server.md). `none`: databases, roles and grants are left out, with a "
+        "warning.",
         refused="`none` with tenants",
     )
     host: Annotated[str | None, BeforeValidator(checks.optional(checks.host))] = _field(
