@@ -119,6 +119,27 @@ def region_of(stack: str) -> str:
     return str(region)
 
 
+def refuse_a_forgotten_cloud(stack: str) -> None:
+    """Say so when the emulator's folder is gone and the state still lists what was in it.
+
+    Every request would else fail by itself, each with another error about something that does not exist.
+    """
+    from local.engine import config
+    from local.engine.backend import Backend
+
+    home = places.home()
+    if (home / "emulator" / "seed").exists():
+        return
+    backend = Backend(places.state_directory(), config.load_project(places.ROOT).name)
+    resources = (backend.read(stack).get("resources") or []) if stack in backend.stacks() else []
+    count = sum(bool(item.get("custom")) for item in resources)
+    if count:
+        raise EngineError(
+            f"{home / 'emulator'} is gone, and with it the {count} resources in the state of {stack}: "
+            f"put it back, or start afresh by deleting {home}"
+        )
+
+
 def emulator(stack: str) -> Callable[[], dict[str, str]]:
     """What starts the emulator, gives it what an account has, and says how to reach it."""
 
@@ -129,6 +150,7 @@ def emulator(stack: str) -> Callable[[], dict[str, str]]:
 
         project, values = plain_config(stack)
         region = region_of(stack)
+        refuse_a_forgotten_cloud(stack)
         running = start(places.home())
         zone = hosted_zone(values, project)
         if zone is not None:
