@@ -71,14 +71,18 @@ def _read_models_once() -> None:
     JSONFileLoader.load_file = load_file
 
 
-def _warm_up(stopping: threading.Event) -> None:
-    """Reads what the first request to each service would have to wait for."""
+def _warm_up(stopping: threading.Event, lock: threading.RLock) -> None:
+    """Reads what the first request to each service would have to wait for.
+
+    An import draws from the generator that requests draw from: with `lock` it does so between two of them.
+    """
     from moto.core.utils import get_service_model
 
     for package, model in WARM:
         if stopping.is_set():
             return
-        import_module(f"moto.{package}.responses")
+        with lock:
+            import_module(f"moto.{package}.responses")
         get_service_model(model)
 
 
@@ -150,7 +154,7 @@ def main(home: Path, fingerprint: str) -> None:
     fresh.write_text(json.dumps(record))
     fresh.replace(directory / "process.json")
     log.info("ready on port %d after %.2f s", port, time.monotonic() - began)
-    _warm_up(stopping)
+    _warm_up(stopping, application.lock)
     gc.enable()
     gc.freeze()
     log.info("warm after %.2f s", time.monotonic() - began)
