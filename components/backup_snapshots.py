@@ -8,11 +8,12 @@ from functools import partial
 
 import pulumi
 import pulumi_aws as aws
+import pulumi_tls as tls
 
 from components.iam import trust_service
 from components.outputs import all_of
 from core.backup_rules import lifecycle
-from core.names import checkpoint_snapshot_identifier, in_this_life
+from core.names import checkpoint_snapshot_identifier, told_apart
 
 SERVICE_POLICIES = {
     "backup": "arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForBackup",
@@ -62,8 +63,6 @@ class BackupSnapshotsArgs:
     rules: Mapping[str, BackupRule]
     database_instance_identifier: pulumi.Input[str]
     database_arn: pulumi.Input[str]
-    database_key_arn: pulumi.Input[str]
-    """The key that the snapshots are encrypted by; its id is part of their names."""
     file_system_arn: pulumi.Input[str] | None
     checkpoints: Sequence[str] = ()
     checkpoints_after: Sequence[pulumi.Resource] = ()
@@ -129,11 +128,14 @@ class BackupSnapshots(pulumi.ComponentResource):
 
         identifiers = {}
         for label in args.checkpoints:
+            # RDS takes no second snapshot of a name, and these outlive whatever made them. A key that nobody
+            # uses is new whenever the label is: after a destroy, and when it comes back to the settings.
+            mark = tls.PrivateKey(f"{name}-checkpoint-{label}", algorithm="ED25519", opts=child)
             snapshot = aws.rds.Snapshot(
                 f"{name}-checkpoint-{label}",
                 db_instance_identifier=args.database_instance_identifier,
-                db_snapshot_identifier=pulumi.Output.from_input(args.database_key_arn).apply(
-                    partial(in_this_life, checkpoint_snapshot_identifier(args.stack, label))
+                db_snapshot_identifier=mark.public_key_pem.apply(
+                    partial(told_apart, checkpoint_snapshot_identifier(args.stack, label))
                 ),
                 opts=pulumi.ResourceOptions(
                     parent=self,

@@ -291,7 +291,7 @@ def final_snapshot_name(start: str, key_id: str, restored_from: str | None) -> s
     RDS refuses to delete a server when a snapshot of that name exists, which it would after the second
     `destroy` of a stack or the second restore; `restored_from` differs from one restore to the next.
     """
-    name = names.in_this_life(start, key_id)
+    name = names.told_apart(start, key_id)
     if restored_from is None:
         return name
     return f"{name}-{hashlib.sha256(restored_from.encode()).hexdigest()[:6]}"

@@ -6,6 +6,7 @@ so that a security group, a target group, nginx and odoo.conf cannot drift apart
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 PROJECT: Final = "openerp"
@@ -62,13 +63,12 @@ def final_snapshot_identifier(stack: str) -> str:
     return f"{PROJECT}-{stack}-final"
 
 
-def in_this_life(name: str, key_arn: str) -> str:
-    """Return `name` with digits that are new each time a stack is made from nothing.
+def told_apart(name: str, mark: str) -> str:
+    """Return `name` with eight digits that follow from `mark`, something that is new where the name must be.
 
-    Snapshots outlive their stack, and RDS takes no second one under the same name. The KMS key of the
-    database server lives exactly as long as the stack, so eight digits of its id tell its lives apart.
+    Snapshots outlive their stack, and RDS takes no second one under the same name.
     """
-    return f"{name}-{key_arn.rpartition('/')[2].replace('-', '')[:8]}"
+    return f"{name}-{hashlib.sha256(mark.encode()).hexdigest()[:8]}"
 
 
 def tenant_database(tenant: str) -> str:

@@ -28,7 +28,6 @@ def backups(context: Context, data: Data) -> BackupSnapshots:
             },
             database_instance_identifier=server.instance_identifier,
             database_arn=server.instance_arn,
-            database_key_arn=server.kms_key_arn,
             file_system_arn=data.files.file_system_arn,
             checkpoints=wanted.checkpoints,
             checkpoints_after=[data.databases],

@@ -8,6 +8,7 @@ be set.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,13 +59,31 @@ class StackConfig:
         }
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # chosen when it runs
+    """A safe loader that takes plain words as the real CLI's does: `yes` and `1:20` are texts."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [entry for entry in entries if entry[0] not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:int")]
+    for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?i:true|false)$"), [*"tTfF"])
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?\d+$"), [*"-+0123456789"])
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, `{}` of an empty one. Raises EngineError where it is missing or wrong."""
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506  a safe loader, in C
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  a safe one
+        # What the program gets is JSON: an anchor that holds itself has no end there.
+        json.dumps(data, default=str)
     except FileNotFoundError:
         raise EngineError(f"there is no {path.name} in {path.parent}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise EngineError(f"{path.name}, line {line} is not UTF-8: save the file as UTF-8") from None
+    except (RecursionError, ValueError):
+        raise EngineError(f"{path.name}: an anchor holds itself: write its values out") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -204,6 +223,9 @@ def _text(value: Any) -> str:
         return "true" if value else "false"
     if value is None:
         return ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        # As the real CLI does: an unquoted 19.0 has lost its zero.
+        return str(int(value))
     if isinstance(value, int | float):
         return str(value)
     return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False, default=str)

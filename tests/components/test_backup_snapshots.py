@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pulumi_aws as aws
 import pytest
 
 from components.backup_snapshots import BackupRule, BackupSnapshots, BackupSnapshotsArgs, VaultLock
+from core.names import checkpoint_snapshot_identifier, told_apart
 from tests.components.conftest import Deploy, Graph
 
 SNAPSHOT = "aws:rds/snapshot:Snapshot"
@@ -26,8 +28,6 @@ ALWAYS = {
     ("aws:backup/selection:Selection", "backup-selection"),
 }
 
-KEY_ARN = "arn:aws:kms:eu-central-1:123456789012:key/12ab34cd-56ef-7890-abcd-000000000000"
-
 
 def make(deploy: Deploy, *, copy_region: str | None = None, **changes: Any) -> Graph:
     def program() -> None:
@@ -38,7 +38,6 @@ def make(deploy: Deploy, *, copy_region: str | None = None, **changes: Any) -> G
             "rules": {"daily": DAILY},
             "database_instance_identifier": "database-1",
             "database_arn": "arn:database",
-            "database_key_arn": KEY_ARN,
             "file_system_arn": "arn:files",
             "checkpoints_after": [first],
             "copy_provider": provider,
@@ -143,12 +142,17 @@ def test_each_checkpoint_is_a_snapshot_that_outlives_the_stack_and_its_database(
         assert snapshot.retain_on_delete
         assert not snapshot.protect, "a label must be removable from the settings"
         assert snapshot.ignore_changes == ("dbInstanceIdentifier",)
-        assert snapshot.depends_on_names == {"databases"}
+        assert snapshot.depends_on_names == {"databases", snapshot.name}, "all in place, and its mark"
         assert snapshot.inputs["dbInstanceIdentifier"] == "database-1"
-    assert graph.outputs_of("backup")["snapshot_identifiers"] == {
-        "before-19": "openerp-prod-before-19-12ab34cd",
-        "go-live": "openerp-prod-go-live-12ab34cd",
-    }
+    identifiers = graph.outputs_of("backup")["snapshot_identifiers"]
+    assert re.fullmatch("openerp-prod-before-19-[0-9a-f]{8}", identifiers["before-19"])
+    assert re.fullmatch("openerp-prod-go-live-[0-9a-f]{8}", identifiers["go-live"])
+
+
+def test_a_label_that_comes_back_takes_a_snapshot_of_a_new_name() -> None:
+    """RDS refuses a second snapshot of one name, and the first one was only forgotten."""
+    name = checkpoint_snapshot_identifier("prod", "go-live")
+    assert told_apart(name, "one key") == told_apart(name, "one key") != told_apart(name, "another key")
 
 
 @pytest.mark.parametrize("protect", [False, True])
@@ -163,7 +167,7 @@ def test_a_removed_checkpoint_leaves_the_graph_alone(deploy: Deploy) -> None:
     two = make(deploy, checkpoints=["a", "b"])
     one = make(deploy, checkpoints=["b"])
     assert {r.urn for r in two.registrations} - {r.urn for r in one.registrations} == {
-        r.urn for r in two.of(SNAPSHOT) if r.name == "backup-checkpoint-a"
+        r.urn for r in two.registrations if r.name == "backup-checkpoint-a"
     }
 
 

@@ -168,6 +168,7 @@ def backup(stack: str) -> dict[str, int]:
         "aws:iam/role:Role": 1,
         "aws:iam/rolePolicyAttachment:RolePolicyAttachment": 2,
         SNAPSHOT: len(CHECKPOINTS[stack]),
+        "tls:index/privateKey:PrivateKey": len(CHECKPOINTS[stack]),  # tells its name
     }
 
 
