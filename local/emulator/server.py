@@ -24,6 +24,9 @@ SETTINGS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 """What moto reads from the environment when it is imported."""
+HOME_CHECK = 2.0
+"""Seconds between looks at whether the home is still there: an emulator whose home was deleted, by hand or with
+its checkout, could be found and stopped by nobody."""
 
 
 WARM = (
@@ -158,7 +161,8 @@ def main(home: Path, fingerprint: str) -> None:
     gc.enable()
     gc.freeze()
     log.info("warm after %.2f s", time.monotonic() - began)
-    stopping.wait()
+    while not stopping.wait(HOME_CHECK) and (directory / "process.json").exists():
+        pass
     log.info("stopping")
     server.shutdown()
     supervisor.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,6 +89,15 @@ def test_an_emulator_of_older_code_is_replaced_with_its_state(home: Path) -> Non
     assert identity(first.pid) is None
     assert second.endpoint_url == first.endpoint_url
     make_client(second, "ec2").describe_vpcs(VpcIds=[vpc])
+
+
+def test_an_emulator_ends_by_itself_when_its_home_is_deleted(tmp_path: Path) -> None:
+    """Nobody could find it any more to stop it: its pid is in the home."""
+    home = tmp_path / "deleted"
+    emulator = start(home)
+    mark = identity(emulator.pid)
+    shutil.rmtree(home)
+    wait_until(lambda: identity(emulator.pid) != mark)
 
 
 def test_a_home_that_cannot_be_written_to_is_an_error_that_names_it(tmp_path: Path) -> None:
