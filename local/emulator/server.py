@@ -25,8 +25,8 @@ SETTINGS = {
 }
 """What moto reads from the environment when it is imported."""
 HOME_CHECK = 2.0
-"""Seconds between looks at whether the home is still there: an emulator whose home was deleted, by hand or with
-its checkout, could be found and stopped by nobody."""
+"""Seconds between looks at whether the home is still there: an emulator whose home was deleted, by hand or
+with its checkout, could be found and stopped by nobody."""
 
 
 WARM = (
