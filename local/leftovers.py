@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def retained(endpoint_url: str, region: str) -> list[str]:
-    """The database snapshots and recovery points that the emulator holds, each as one line for people."""
+    """The database snapshots, recovery points and KMS keys that the emulator holds, each as one line."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     from local.account import client
@@ -27,4 +27,16 @@ def retained(endpoint_url: str, region: str) -> list[str]:
             found += [f"recovery point {point['RecoveryPointArn']} in vault {name}" for point in points]
     except (BotoCoreError, ClientError) as error:
         found.append(f"recovery points: cannot be listed ({error})")
+    try:
+        kms = client("kms", endpoint_url, region)
+        keys = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in kms.list_keys()["Keys"]]
+        aliases = kms.list_aliases()["Aliases"]
+        of_aws = {a.get("TargetKeyId") for a in aliases if a["AliasName"].startswith("alias/aws/")}
+        found += [
+            f"KMS key {key['KeyId']} ({key.get('Description')})"
+            for key in keys
+            if key["KeyState"] == "Enabled" and key["KeyId"] not in of_aws
+        ]
+    except (BotoCoreError, ClientError) as error:
+        found.append(f"KMS keys: cannot be listed ({error})")
     return found
