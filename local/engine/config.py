@@ -212,6 +212,9 @@ def _plain(value: Any, key: str, where: str, decrypt: Callable[[str], str]) -> t
     if isinstance(value, list):
         items = [_plain(item, f"{key}[{index}]", where, decrypt) for index, item in enumerate(value)]
         return [item for item, _ in items], any(secret for _, secret in items)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        # As with the real CLI, an unquoted 19.0 has lost its zero.
+        return int(value), False
     return value, False
 
 
@@ -223,9 +226,6 @@ def _text(value: Any) -> str:
         return "true" if value else "false"
     if value is None:
         return ""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        # As the real CLI does: an unquoted 19.0 has lost its zero.
-        return str(int(value))
     if isinstance(value, int | float):
         return str(value)
     return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False, default=str)

@@ -161,13 +161,13 @@ def test_the_copy_for_the_real_cli_has_this_machine_s_salt_and_the_same_values(t
     committed = tmp_path / "Pulumi.dev.yaml"
     committed.write_text(
         "secretsprovider: awskms://alias/x\nencryptedkey: abc\n"
-        "config:\n  p:release: \"19.0\"\n  p:list: [1, yes, 'no']\n"
+        "config:\n  p:release: \"19.0\"\n  p:list: [1, true, yes, 'no']\n"
     )
     text = committed.read_text()
     copy = yaml.safe_load(copy_with_salt(tmp_path, tmp_path / "copies", "dev", "v1:a:v1:b:c").read_text())
     assert copy == {
         "encryptionsalt": "v1:a:v1:b:c",
-        "config": {"p:release": "19.0", "p:list": [1, True, "no"]},
+        "config": {"p:release": "19.0", "p:list": [1, True, "yes", "no"]},
     }
     assert committed.read_text() == text
     committed.write_text(text + "encryptionsalt: own\n")

@@ -157,8 +157,8 @@ def test_a_stack_s_value_comes_before_the_project_s(tmp_path: Path) -> None:
 
 
 def test_structured_values_are_json_texts(tmp_path: Path) -> None:
-    loaded = load(tmp_path, "  a: {type: object}\n", "  p:a: {b: [1, yes], a: x}\n  p:c: false\n")
-    assert loaded.values == {"p:a": '{"a":"x","b":[1,true]}', "p:c": "false"}
+    loaded = load(tmp_path, "  a: {type: object}\n", "  p:a: {b: [1, true, yes, 2.0], a: x}\n  p:c: false\n")
+    assert loaded.values == {"p:a": '{"a":"x","b":[1,true,"yes",2]}', "p:c": "false"}
 
 
 def test_encrypted_values_are_decrypted_and_marked(tmp_path: Path) -> None:

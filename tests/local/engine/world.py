@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,8 @@ class World:
 
     def write(self, program: str) -> None:
         """Make `program` the program; what it may use is in HEAD."""
+        # Python takes a cached program for the new one when size and second of both are the same.
+        shutil.rmtree(self.directory / "__pycache__", ignore_errors=True)
         (self.directory / "__main__.py").write_text(HEAD + textwrap.dedent(program))
         (self.directory / "Pulumi.yaml").write_text(self.project)
         (self.directory / "Pulumi.dev.yaml").write_text(self.config)
