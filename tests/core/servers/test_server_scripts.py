@@ -587,3 +587,13 @@ def test_every_step_that_a_unit_runs_exists(server: ServerConfiguration) -> None
         if line.startswith("ExecStart=/usr/local/sbin/openerp-server")
     }
     assert wanted <= {*program.STEPS, "report", "tenants"}
+
+
+def test_odoo_comes_from_the_mirror_that_the_machine_is_set_up_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = "https://mirror.example/debian-security/\nhttps://mirror.example/debian/\n"
+    monkeypatch.setattr(common, "run", lambda command, **_: listed)
+    assert install.mirror() == "https://mirror.example/debian/"
+    assert install.mirror() in install.SID_SOURCE.format(mirror=install.mirror())
+    monkeypatch.setattr(common, "run", lambda command, **_: "")
+    with pytest.raises(common.StepError, match="no source of Debian"):
+        install.mirror()

@@ -33,11 +33,20 @@ PACKAGES = (
 PACKAGE_SERVICES = ("odoo.service", "nginx.service", "stunnel4.service")
 """Units that come with packages, or ran already in a prepared image; ours take their place."""
 SID_SOURCE = """Types: deb
-URIs: http://deb.debian.org/debian
+URIs: {mirror}
 Suites: sid
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 """
+
+
+def mirror() -> str:
+    """Return where the machine's own sources get Debian from."""
+    listed = common.run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Component: main"])
+    for uri in listed.split():
+        if not uri.rstrip("/").endswith("-security"):
+            return uri
+    raise common.StepError("apt has no source of Debian's main packages")
 
 
 def download(url: str, path: Path) -> str:
@@ -104,7 +113,7 @@ def install_odoo(server: common.Server) -> None:
     elif source == "debian":
         series = server["release"].split(".")[0]
         names = (f"odoo-{series}", "tzdata-legacy")
-        (APT / "sources.list.d" / "openerp-odoo.sources").write_text(SID_SOURCE)
+        (APT / "sources.list.d" / "openerp-odoo.sources").write_text(SID_SOURCE.format(mirror=mirror()))
         (APT / "preferences.d" / "openerp-odoo").write_text(
             "Package: *\nPin: release n=sid\nPin-Priority: 100\n\n"
             f"Package: {' '.join(names)}\nPin: release n=sid\nPin-Priority: 600\n"
