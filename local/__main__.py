@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -163,7 +162,7 @@ def emulator(stack: str) -> Callable[[], dict[str, str]]:
 
 def uses_real_cli(engine: EngineName) -> bool:
     """Whether this run is the real CLI's."""
-    return engine is EngineName.PULUMI or (engine is EngineName.AUTO and shutil.which("pulumi") is not None)
+    return engine is EngineName.PULUMI or (engine is EngineName.AUTO and places.pulumi_on_path() is not None)
 
 
 def start_emulator(stack: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,11 @@ def state_directory() -> Path:
 def config_copies() -> Path:
     """Copies of the stacks' configuration that hold this machine's encryption salt."""
     return home() / "config"
+
+
+def pulumi_on_path() -> str | None:
+    """The path of the `pulumi` executable, or None where there is none on PATH."""
+    return shutil.which("pulumi")
 
 
 def distribution(stack: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -15,15 +14,10 @@ from local.engine import state as states
 from local.engine.backend import Backend, write_atomically
 from local.engine.crypto import Crypter, passphrase, passphrase_file
 from local.engine.errors import EngineError
-from local.home import ROOT, config_copies, home, state_directory
+from local.home import ROOT, config_copies, home, pulumi_on_path, state_directory
 
 PLUGINS: Final = Path(__file__).with_name("plugins") / "bin"
 """Executables `pulumi-resource-<package>` that serve the local plugins."""
-
-
-def installed() -> str | None:
-    """The path of the `pulumi` executable, or None where there is none on PATH."""
-    return shutil.which("pulumi")
 
 
 def copy_with_salt(directory: Path, copies: Path, stack: str, salt: str) -> Path:
@@ -77,7 +71,7 @@ def environment() -> dict[str, str]:
 
 def run(stack: str, arguments: list[str], *, capture: bool = False) -> tuple[int, str]:
     """Run `pulumi <arguments>` on a stack; the exit status, and what it printed where that is captured."""
-    executable = installed()
+    executable = pulumi_on_path()
     if executable is None:
         raise EngineError("there is no `pulumi` on PATH: install it, or take --engine offline")
     copy = _prepare(stack)
