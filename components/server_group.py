@@ -20,14 +20,6 @@ TARGET_NAME_LIMIT: Final = 32
 """Longest name of a target group (Elastic Load Balancing API, CreateTargetGroup)."""
 RANDOM_SUFFIX: Final = 8
 """What Pulumi's auto-naming adds: a hyphen and seven hexadecimal digits."""
-OUTBOUND_PORTS: Final[Mapping[str, int]] = {
-    "https": names.HTTPS_PORT,
-    "http": names.HTTP_PORT,  # Debian's package servers
-    "smtps": 465,
-    "submission": 587,
-    "imaps": 993,
-}
-"""What servers reach outside. DNS and time come from the VPC itself, which no security group filters."""
 
 
 class Configure(Protocol):
@@ -89,6 +81,10 @@ class ServerGroupArgs:
     subnet_ids: pulumi.Input[Sequence[str]]
     """Server subnets, one a zone; the group spreads over all of them."""
     region: str
+    vpc_cidr: str
+    outbound_ports: Mapping[str, int]
+    """TCP ports on the internet, by a stable name. DNS and time come from the VPC itself, which no security
+    group filters."""
     configure: Configure
     database: DatabaseAccess
     file_store: FileStoreAccess
@@ -234,8 +230,21 @@ class ServerGroup(pulumi.ComponentResource):
                 cidr_ipv4="0.0.0.0/0",
                 opts=self._child,
             )
-            for key, port in OUTBOUND_PORTS.items()
+            for key, port in self._args.outbound_ports.items()
         ]
+        if "https" not in self._args.outbound_ports:
+            ways.append(
+                aws.vpc.SecurityGroupEgressRule(
+                    f"{self._name}-to-endpoints",
+                    security_group_id=group.id,
+                    description="AWS's endpoints in this network",
+                    ip_protocol="tcp",
+                    from_port=names.HTTPS_PORT,
+                    to_port=names.HTTPS_PORT,
+                    cidr_ipv4=self._args.vpc_cidr,
+                    opts=self._child,
+                )
+            )
         peers = {
             "database": (names.POSTGRES_PORT, self._args.database.security_group_id),
             "file-store": (names.NFS_PORT, self._args.file_store.security_group_id),

@@ -12,6 +12,7 @@ from components.app_server import AppServer, AppServerArgs
 from components.network import Network
 from components.server_group import DatabaseAccess, FileStoreAccess, SecretAccess, ServerGroupArgs
 from components.web_client_server import WebClientServer, WebClientServerArgs
+from core.outbound import outbound_ports
 from core.servers import ServerConfiguration
 from core.servers.configuration import ServerRole
 from core.sizing import ServerSizing
@@ -50,6 +51,12 @@ def _arguments(
         vpc_id=network.vpc_id,
         subnet_ids=network.server_subnet_ids,
         region=context.settings.region,
+        vpc_cidr=context.settings.network.cidr,
+        outbound_ports=outbound_ports(
+            context.settings.environment,
+            context.settings.package.source,
+            interface_endpoints=context.settings.network.interface_endpoints,
+        ),
         configure=_configure(context, role, size),
         database=DatabaseAccess(
             host=server.address, port=server.port, security_group_id=server.security_group_id

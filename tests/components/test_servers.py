@@ -16,6 +16,7 @@ from components.app_server import AppServer, AppServerArgs
 from components.databases import Databases, DatabasesArgs
 from components.server_group import DatabaseAccess, FileStoreAccess, SecretAccess
 from components.web_client_server import WebClientServer, WebClientServerArgs
+from core.outbound import outbound_ports
 from core.servers import ServerConfiguration
 from core.servers.configuration import ServerRole
 from tests.components.conftest import Deploy, Graph, Registration
@@ -28,6 +29,8 @@ def values(role: ServerRole, **changes: Any) -> dict[str, Any]:
         "vpc_id": "vpc-1",
         "subnet_ids": ["subnet-a", "subnet-b"],
         "region": "eu-west-1",
+        "vpc_cidr": "10.20.0.0/16",
+        "outbound_ports": outbound_ports("production", "debian", interface_endpoints=False),
         "configure": functools.partial(
             ServerConfiguration,
             role=role,
@@ -377,3 +380,16 @@ def readable(user_data: str) -> str:
             unpacked = gzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed
             inner.append(unpacked.decode(errors="replace"))
     return "\n".join([text, *inner])
+
+
+@BOTH
+def test_servers_without_a_way_out_reach_aws_inside_the_network_alone(
+    deploy: Deploy, make: Any, name: str
+) -> None:
+    graph = make(deploy, outbound_ports={})
+    egress = graph.of("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule")
+    assert {rule.name for rule in egress} == {
+        f"{name}-to-{key}" for key in ("endpoints", "database", "file-store")
+    }
+    (endpoints,) = (rule.inputs for rule in egress if rule.name == f"{name}-to-endpoints")
+    assert (endpoints["fromPort"], endpoints["toPort"], endpoints["cidrIpv4"]) == (443, 443, "10.20.0.0/16")

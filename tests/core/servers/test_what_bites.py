@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -323,3 +324,11 @@ def test_systemd_finds_our_services_well_fenced(make_server: MakeServer, tmp_pat
             pytest.skip(f"this systemd-analyze does not check files: {done.stderr.strip()[:100]}")
         exposures[name] = float(found[1])
     assert {name: value for name, value in exposures.items() if value > 4.0} == {}
+
+
+def test_odoo_in_training_reaches_the_private_network_alone(server: ServerConfiguration) -> None:
+    for environment in ("development", "training", "production"):
+        unit = units(replace(server, environment=environment))["openerp-odoo.service"]
+        assert ("any" in directives(unit, "IPAddressDeny")) is (environment == "training")
+        allowed = " ".join(directives(unit, "IPAddressAllow")).split()
+        assert allowed == (["localhost", server.vpc_cidr] if environment == "training" else [])
