@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import logging
 import threading
@@ -14,13 +15,10 @@ from xml.sax.saxutils import escape
 import time_machine
 
 from local.emulator.determinism import Determinism
+from local.emulator.internal import CHANGES, HEALTH, PREFIX, TOKEN_IN_WSGI, Answer, Internal, answer
 from local.emulator.journal import Entry, Journal, changes_something, operation, replayable
 
 log = logging.getLogger("emulator")
-
-Answer = tuple[str, list[tuple[str, str]], bytes]
-"""Status line, headers, body."""
-
 
 OPERATION = "HTTP_X_OPENERP_OPERATION"
 """Where WSGI has the header by which a client names a request that it may have to repeat."""
@@ -84,10 +82,16 @@ def _run(application: Any, environ: dict[str, Any]) -> Answer:
 class Application:
     """Wraps moto's dispatcher. ``ready`` is called by the server after the replay."""
 
-    def __init__(self, inner: Any, determinism: Determinism, journal: Journal) -> None:
+    def __init__(
+        self, inner: Any, determinism: Determinism, journal: Journal, internal: Internal, token: str
+    ) -> None:
         self._inner = inner
         self._determinism = determinism
         self._journal = journal
+        self._internal = internal
+        self._token = token
+        self.refreshed = threading.Event()
+        """Set by each request that may have begun an instance refresh."""
         self.lock = threading.RLock()
         """Held while a request is handled; background work takes it to change moto's objects."""
         self._number = 0
@@ -97,6 +101,8 @@ class Application:
     def _answer(self, environ: dict[str, Any], body: bytes) -> Answer:
         name = f"{_service(environ)} {operation(environ, body)} {environ.get('PATH_INFO', '')}"
         try:
+            if str(environ.get("PATH_INFO")).startswith(PREFIX):
+                return self._internal(environ, body)
             status, headers, data = _run(self._inner, environ)
         except NotImplementedError as error:
             log.warning("%s: not implemented: %s", name, error)
@@ -156,7 +162,20 @@ class Application:
         if int(answer[0][:3]) < 400:
             self._journal.append(entry)
             self._remember(environ, answer)
+            if operation(environ, body) == "StartInstanceRefresh":
+                self.refreshed.set()
         return answer
+
+    def _at_once(self, environ: dict[str, Any], body: bytes) -> Answer | None:
+        """The answer to an internal request that is refused, or needs nothing of moto's; else None."""
+        path = str(environ.get("PATH_INFO", ""))
+        if not path.startswith(PREFIX):
+            return None
+        if not hmac.compare_digest(environ.pop(TOKEN_IN_WSGI, ""), self._token):
+            return answer({"message": "the token is missing or wrong"}, "403 Forbidden")
+        if path == HEALTH:
+            return self._internal.health(body)
+        return answer({"changes": self._number}) if path == CHANGES else None
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         body = _read_body(environ)
@@ -164,6 +183,10 @@ class Application:
         environ["CONTENT_LENGTH"] = str(len(body))
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         environ.pop("wsgi.input_terminated", None)
+        at_once = self._at_once(environ, body)
+        if at_once is not None:
+            start_response(*at_once[:2])
+            return [at_once[2]]
         changing = changes_something(environ, body)
         with self.lock:
             began = time.time()

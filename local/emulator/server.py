@@ -131,13 +131,21 @@ def main(home: Path, fingerprint: str) -> None:
 
     from local.emulator import extensions
     from local.emulator.application import Application
+    from local.emulator.internal import Finisher, Internal, make_token
     from local.emulator.journal import Journal
+    from local.emulator.nodes import Nodes
 
+    nodes, token = Nodes(home), make_token(directory / "token")
     application = Application(
-        DomainDispatcherApplication(create_backend_app), determinism, Journal(directory / "journal")
+        DomainDispatcherApplication(create_backend_app),
+        determinism,
+        Journal(directory / "journal"),
+        Internal(nodes),
+        token,
     )
-    extensions.install(supervisor, application.lock)
+    extensions.install(supervisor, application.lock, nodes)
     count, failed = application.replay()
+    application.refreshed.set()
     log.info("replayed %d requests, %d failed, %.2f s", count, failed, time.monotonic() - began)
     supervisor.attach()
     log.info("databases are up, %.2f s", time.monotonic() - began)
@@ -145,6 +153,7 @@ def main(home: Path, fingerprint: str) -> None:
     port = _free_port(_last_port(directory))
     server = _make_server(port, application)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    Finisher(nodes, application.lock, application.refreshed, ("127.0.0.1", port), token).start()
     (directory / "port").write_text(str(port))
     record = {
         "pid": str(os.getpid()),

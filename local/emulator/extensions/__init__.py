@@ -12,9 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from local.emulator.nodes import Nodes
     from local.postgres.supervisor import Supervisor
 
-MODULES = ("autoscaling", "backup", "budgets", "efs", "elbv2", "iam", "images", "logs", "rds", "s3")
+MODULES = ("autoscaling", "backup", "budgets", "ec2", "efs", "elbv2", "iam", "images", "logs", "rds", "s3")
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,11 @@ class Context:
     supervisor: Supervisor
     lock: threading.RLock
     """To be taken by background work that changes moto's objects."""
+    nodes: Nodes
 
 
-def install(supervisor: Supervisor, lock: threading.RLock) -> None:
+def install(supervisor: Supervisor, lock: threading.RLock, nodes: Nodes) -> None:
     """Puts every extension in place. Once a process, before the first request."""
-    context = Context(supervisor, lock)
+    context = Context(supervisor, lock, nodes)
     for name in MODULES:
         import_module(f"{__name__}.{name}").install(context)

@@ -1,6 +1,8 @@
 """Auto Scaling: instance refreshes, notifications, instances spread over the zones, the limits of a group.
 
-An instance refresh replaces every instance at once and is over when it is answered.
+An instance refresh is begun by its request and goes on by steps that are requests themselves, so that the
+journal has them: `launch_one_more`, a termination, `finish`. Whoever runs the servers takes the steps
+(`local.nodes`); where nobody does, `complete` takes them all at once (`local.emulator.internal`).
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from typing import Any
 from moto.autoscaling import models
 from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.utils import utcnow
+from moto.ec2.models.instances import MetadataOptions
+from moto.iam.models import iam_backends
 from moto.moto_api._internal import mock_random
 
 from local.emulator.extensions import Context
@@ -18,6 +22,8 @@ from local.emulator.extensions.toolkit import Parameters, add, errors, parameter
 error = errors("autoscaling")
 
 ACTIVE = ("Pending", "InProgress", "Cancelling")
+OLD = "LocalOld"
+"""Where a refresh keeps which instances it replaces."""
 
 
 def _group(response: Any, given: Parameters) -> Any:
@@ -36,35 +42,22 @@ def _refreshes(group: Any) -> list[dict[str, Any]]:
     return found
 
 
-def _replace_all(group: Any) -> int:
-    old = [state.instance.id for state in group.instance_states]
-    group.instance_states = []
-    if old:
-        group.autoscaling_backend.ec2_backend.terminate_instances(old)
-    group.set_desired_capacity(group.desired_capacity)
-    return len(old)
-
-
 def start_instance_refresh(response: Any, given: Parameters) -> dict[str, Any]:
-    """Replaces the instances of a group with new ones of its present, or the desired, launch template."""
+    """Begins to replace the instances of a group by new ones of its present, or the desired, template."""
     group = _group(response, given)
-    if any(row["Status"] in ACTIVE for row in _refreshes(group)):
+    if active(group):
         raise error("InstanceRefreshInProgress", "An instance refresh is already in progress")
     desired = given.get("DesiredConfiguration", {})
     if desired.get("LaunchTemplate"):
         group._set_launch_configuration(None, desired["LaunchTemplate"], None)
-    started = utcnow()
-    _replace_all(group)
     row = {
         "InstanceRefreshId": str(mock_random.uuid4()),
         "AutoScalingGroupName": group.name,
-        "Status": "Successful",
-        "StartTime": started,
-        "EndTime": utcnow(),
-        "PercentageComplete": 100,
-        "InstancesToUpdate": 0,
+        "Status": "InProgress",
+        "StartTime": utcnow(),
         "Preferences": given.get("Preferences", {}),
         "Strategy": given.get("Strategy", "Rolling"),
+        OLD: _to_replace(group, given.get("Preferences", {})),
     }
     if desired:
         row["DesiredConfiguration"] = desired
@@ -72,19 +65,79 @@ def start_instance_refresh(response: Any, given: Parameters) -> dict[str, Any]:
     return {"InstanceRefreshId": row["InstanceRefreshId"]}
 
 
+def _to_replace(group: Any, preferences: dict[str, Any]) -> tuple[str, ...]:
+    """The instances that a refresh replaces: all of them, or those of another template."""
+    template = group.ec2_launch_template
+    present = None
+    if preferences.get("SkipMatching") and template:
+        present = str(template.get_version(group.launch_template_version).number)
+    return tuple(
+        state.instance.id
+        for state in group.instance_states
+        if present is None or getattr(state, "local_version", None) != present
+    )
+
+
+def active(group: Any) -> dict[str, Any] | None:
+    """The refresh that is under way."""
+    return next((row for row in _refreshes(group) if row["Status"] in ACTIVE), None)
+
+
+def to_go(group: Any) -> list[str]:
+    """The instances that the refresh under way has still to replace."""
+    row = active(group)
+    there = {state.instance.id for state in group.instance_states}
+    return [name for name in row[OLD] if name in there] if row else []
+
+
+def launch_one_more(group: Any) -> None:
+    """Launches the instance that is to take over from an old one, unless there is one more already."""
+    if active(group) and len(group.active_instances()) <= (group.desired_capacity or 0):
+        group.replace_autoscaling_group_instances(1, group.get_propagated_tags())
+        group.autoscaling_backend.update_attached_target_groups(group.name)
+
+
+def finish(group: Any, status: str) -> None:
+    """Ends the refresh under way, and goes back to the desired number of instances."""
+    row = active(group)
+    if row:
+        row["Status"] = status
+        row["EndTime"] = utcnow()
+        group.set_desired_capacity(group.desired_capacity)
+
+
+def complete(group: Any) -> None:
+    """Replaces at once all that the refresh under way has still to replace."""
+    old = to_go(group)
+    if old:
+        group.instance_states = [state for state in group.instance_states if state.instance.id not in old]
+        group.autoscaling_backend.ec2_backend.terminate_instances(old)
+    finish(group, "Successful")
+
+
+def _shown(group: Any, row: dict[str, Any]) -> dict[str, Any]:
+    """A refresh in the API's form."""
+    left = len(to_go(group)) if row["Status"] in ACTIVE else 0
+    done = 100 if row["Status"] == "Successful" or not row[OLD] else 100 - 100 * left // len(row[OLD])
+    shown = {name: value for name, value in row.items() if name != OLD}
+    return {**shown, "PercentageComplete": done, "InstancesToUpdate": left}
+
+
 def describe_instance_refreshes(response: Any, given: Parameters) -> dict[str, Any]:
     """A group's refreshes, or given ones."""
     wanted = given.get("InstanceRefreshIds")
-    rows = _refreshes(_group(response, given))
-    return {"InstanceRefreshes": [row for row in rows if not wanted or row["InstanceRefreshId"] in wanted]}
+    group = _group(response, given)
+    rows = [row for row in _refreshes(group) if not wanted or row["InstanceRefreshId"] in wanted]
+    return {"InstanceRefreshes": [_shown(group, row) for row in rows]}
 
 
 def cancel_instance_refresh(response: Any, given: Parameters) -> dict[str, Any]:
-    """Cancels a refresh under way; here there never is one."""
-    for row in _refreshes(_group(response, given)):
-        if row["Status"] in ACTIVE:
-            row["Status"] = "Cancelled"
-            return {"InstanceRefreshId": row["InstanceRefreshId"]}
+    """Cancels the refresh under way; what is replaced already stays so."""
+    group = _group(response, given)
+    row = active(group)
+    if row:
+        finish(group, "Cancelled")
+        return {"InstanceRefreshId": row["InstanceRefreshId"]}
     raise error(
         "ActiveInstanceRefreshNotFound",
         f"No in progress or pending Instance Refresh found for {given['AutoScalingGroupName']}",
@@ -162,12 +215,18 @@ def _patch_group() -> None:
                 if self.ec2_launch_template:
                     version = self.ec2_launch_template.get_version(self.launch_template_version)
                     self.instance_states[-1].local_version = str(version.number)
+                    _follow_template(self.instance_states[-1].instance, version)
         finally:
             self.availability_zones, self.vpc_zone_identifier = zones, identifier
 
     def set_desired_capacity(self: Any, new_capacity: int | None) -> None:
         before = {id(state): place for place, state in enumerate(self.instance_states)}
-        set_capacity(self, new_capacity)
+        # The one more that a refresh has launched is none of those that the group is to have.
+        if new_capacity and to_go(self) and len(self.active_instances()) > (self.desired_capacity or 0):
+            set_capacity(self, new_capacity + 1)
+            self.desired_capacity = new_capacity
+        else:
+            set_capacity(self, new_capacity)
         # moto takes what is left from a set, in an order that differs from process to process.
         self.instance_states.sort(key=lambda state: before.get(id(state), len(before)))
 
@@ -200,9 +259,48 @@ def _patch_group() -> None:
     setattr(group, update.__name__, update_group)
 
 
+def _follow_template(instance: Any, version: Any) -> None:
+    """Gives an instance what moto takes from the default version of its template, or not at all."""
+    data, ec2 = version.data, instance.ec2_backend
+    instance.add_tags({"aws:ec2launchtemplate:version": str(version.number)})
+    named = data.get("IamInstanceProfile") or {}
+    for profile in iam_backends[ec2.account_id][ec2.partition].instance_profiles.values():
+        if named.get("Arn") == profile.arn or named.get("Name") == profile.name:
+            instance.iam_instance_profile = {"Arn": profile.arn, "Id": profile.id}
+    if data.get("MetadataOptions"):
+        instance.metadata_options = MetadataOptions(data["MetadataOptions"])
+    if data.get("SecurityGroupIds"):
+        found = [ec2.get_security_group_from_id(name) for name in data["SecurityGroupIds"]]
+        instance.security_groups = [group for group in found if group is not None]
+
+
+def _patch_targets() -> None:
+    backend = models.AutoScalingBackend
+    notify = backend.notify_terminate_instances
+
+    def update_attached_target_groups(self: Any, group_name: str) -> None:
+        """Registers what runs, in the order of its launch; moto stumbles over a stopped instance."""
+        group = self.autoscaling_groups[group_name]
+        running = [state.instance.id for state in group.instance_states if state.instance.is_running()]
+        for arn in group.target_group_arns:
+            target_group = self.elbv2_backend.target_groups.get(arn)
+            if target_group is not None:
+                target_group.register([{"Id": name, "Port": target_group.port} for name in running])
+
+    def notify_terminate_instances(self: Any, instance_ids: list[str]) -> None:
+        """moto replaces the instances and does not register the new ones."""
+        notify(self, instance_ids)
+        for name in self.autoscaling_groups:
+            self.update_attached_target_groups(name)
+
+    setattr(backend, update_attached_target_groups.__name__, update_attached_target_groups)
+    setattr(backend, notify.__name__, notify_terminate_instances)
+
+
 def install(_context: Context) -> None:
     """Puts the extension in place."""
     _patch_group()
+    _patch_targets()
     _patch_set_desired_capacity()
     add(
         AutoScalingResponse,

@@ -1,4 +1,5 @@
-"""Elastic Load Balancing v2: trust stores, their revocation lists, and a listener's mutual authentication."""
+"""Elastic Load Balancing v2: trust stores, their revocation lists, a listener's mutual authentication, and
+the health of targets that run for real."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from moto.core.exceptions import ServiceException
 from moto.elbv2 import models
 from moto.elbv2.responses import ELBV2Response
@@ -287,10 +289,58 @@ def _patch_tags() -> None:
     setattr(models.ELBv2Backend, find.__name__, get)
 
 
-def install(_context: Context) -> None:
+def trust_store_contents(backend: Any) -> dict[str, dict[str, Any]]:
+    """The certificates and revocation lists of a region's trust stores, as PEM, by ARN."""
+    buckets = s3_backends[backend.account_id][backend.partition]
+
+    def read(bucket: str, key: str) -> bytes:
+        found = buckets.get_object(bucket, key)
+        return b"" if found is None else bytes(found.value)
+
+    found = {}
+    for arn, store in _stores(backend).items():
+        lists = []
+        for row in store.revocations.values():
+            bucket, _, key = str(row["Location"]).partition("://")[2].partition("/")[2].partition("/")
+            data = read(bucket, key)
+            if data and not data.lstrip().startswith(b"-----BEGIN"):
+                data = x509.load_der_x509_crl(data).public_bytes(Encoding.PEM)
+            lists.append(data.decode())
+        bundle = read(store.bundle["bucket"], store.bundle["key"]).decode()
+        found[arn] = {"certificates": bundle, "revocation_lists": lists}
+    return found
+
+
+_REASONS = {
+    "healthy": (None, None),
+    "initial": ("Elb.RegistrationInProgress", "Target registration is in progress"),
+    "unhealthy": ("Target.FailedHealthChecks", "Health checks failed"),
+    "draining": ("Target.DeregistrationInProgress", "Target deregistration is in progress"),
+}
+"""Codes and texts of the API (TargetHealth)."""
+
+
+def _patch_health(context: Context) -> None:
+    health = models.FakeTargetGroup.health_for
+
+    def health_for(self: Any, target: dict[str, Any], ec2_backend: Any) -> Any:
+        """What the load balancer of this machine finds, where one runs; else every target is healthy."""
+        own = self.targets.get(target["Id"])
+        if own is None or not context.nodes.attached():
+            return health(self, target, ec2_backend)
+        state = context.nodes.health(self.arn, target["Id"])
+        return models.FakeHealthStatus(
+            target["Id"], own["Port"], self.health_check_port, state, *_REASONS.get(state, (None, None))
+        )
+
+    setattr(models.FakeTargetGroup, health.__name__, health_for)
+
+
+def install(context: Context) -> None:
     """Puts the extension in place."""
     _patch_listeners()
     _patch_tags()
+    _patch_health(context)
     add(
         ELBV2Response,
         create_trust_store,

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.local.emulator.conftest import wait_until
+
 Clients = Callable[..., Any]
 DEBIAN = "/aws/service/debian/release/13/latest/arm64"
 
@@ -96,13 +98,19 @@ def test_an_instance_refresh_replaces_the_instances_by_those_of_the_latest_versi
     identifier = autoscaling.start_instance_refresh(
         AutoScalingGroupName=group, Preferences={"MinHealthyPercentage": 90}
     )["InstanceRefreshId"]
-    (row,) = autoscaling.describe_instance_refreshes(AutoScalingGroupName=group)["InstanceRefreshes"]
-    assert (row["InstanceRefreshId"], row["Status"], row["PercentageComplete"]) == (
+
+    def row() -> Any:
+        (found,) = autoscaling.describe_instance_refreshes(AutoScalingGroupName=group)["InstanceRefreshes"]
+        return found
+
+    wait_until(lambda: row()["Status"] == "Successful")
+    found = row()
+    assert (found["InstanceRefreshId"], found["Status"], found["PercentageComplete"]) == (
         identifier,
         "Successful",
         100,
     )
-    assert row["Preferences"] == {"MinHealthyPercentage": 90}
+    assert found["Preferences"] == {"MinHealthyPercentage": 90}
     instances = described(client, group)["Instances"]
     assert len(instances) == 3 and before.isdisjoint(instance["InstanceId"] for instance in instances)
     assert {instance["LaunchTemplate"]["Version"] for instance in instances} == {"2"}

@@ -1,0 +1,205 @@
+"""What the servers' side asks of the emulator beyond AWS's API, below the path `/_openerp/`.
+
+Private keys are among it, and the servers themselves reach the emulator's port: every request has to carry
+the token that is in the home. What changes something but `health` is journaled as any other request is.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import threading
+from collections.abc import Callable
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from local.emulator.nodes import Nodes
+
+log = logging.getLogger("emulator")
+
+PREFIX = "/_openerp/"
+TOKEN = "X-Openerp-Token"  # noqa: S105  the name of a header
+TOKEN_IN_WSGI = "HTTP_X_OPENERP_TOKEN"  # noqa: S105  the same, as WSGI has it
+CHANGES, HEALTH = PREFIX + "changes", PREFIX + "health"
+"""Answered without waiting for other requests: they touch nothing of moto's."""
+AGAIN = 1.0
+"""Seconds after which it is tried again to finish the instance refreshes that nobody takes care of."""
+
+Answer = tuple[str, list[tuple[str, str]], bytes]
+"""Status line, headers, body."""
+
+
+def make_token(path: Path) -> str:
+    """The token of this run of the emulator, written where only its owner can read it."""
+    token = secrets.token_hex(16)
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(token)
+    return token
+
+
+def answer(data: Any, status: str = "200 OK") -> Answer:
+    """JSON in the form of the application's answers."""
+    body = json.dumps(data).encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    return status, headers, body
+
+
+def _backends(service: str, region: str) -> Any:
+    from moto.backends import get_backend
+    from moto.core.models import DEFAULT_ACCOUNT_ID
+    from moto.core.base_backend import BackendDict
+
+    backends: BackendDict[Any] = get_backend(service)  # type: ignore[call-overload]  # a literal there
+    return backends[DEFAULT_ACCOUNT_ID][region]
+
+
+def _certificates(region: str) -> dict[str, dict[str, str]]:
+    from moto.acm.models import AWS_ROOT_CA
+
+    found = {}
+    for arn, bundle in _backends("acm", region)._certificates.items():
+        chain = bundle.chain.decode().replace(AWS_ROOT_CA.decode(), "").strip()
+        found[arn] = {
+            "certificate": bundle.cert.decode(),
+            "chain": chain,
+            "private_key": bundle.key.decode(),
+        }
+    return found
+
+
+def _group(region: str, name: str) -> Any:
+    return _backends("autoscaling", region).autoscaling_groups.get(name)
+
+
+class Internal:
+    """Answers the requests below the prefix. Nothing here is about HTTP but paths and JSON."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+
+    def health(self, body: bytes) -> Answer:
+        """Takes a report of the load balancer on the health of its targets."""
+        self._nodes.report(json.loads(body))
+        return answer({})
+
+    def __call__(self, environ: dict[str, Any], body: bytes) -> Answer:
+        """Answers a request; called where moto's objects may be touched."""
+        given = json.loads(body or b"{}")
+        known: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "read": self._read,
+            "refresh/launch": self._launch,
+            "refresh/finish": self._finish,
+            "refresh/complete": self._complete,
+        }
+        handler = known.get(str(environ["PATH_INFO"]).removeprefix(PREFIX))
+        if handler is None:
+            return answer({"message": "there is no such path"}, "404 Not Found")
+        return answer(handler(given))
+
+    def _read(self, given: dict[str, Any]) -> Any:
+        """What the load balancer has to know and AWS tells nobody; and the refreshes under way."""
+        from local.emulator.extensions.autoscaling import active, to_go
+        from local.emulator.extensions.elbv2 import trust_store_contents
+
+        region = given["region"]
+        groups = _backends("autoscaling", region).autoscaling_groups.values()
+        return {
+            "certificates": _certificates(region),
+            "trust_stores": trust_store_contents(_backends("elbv2", region)),
+            "refreshes": {
+                group.name: {"id": row["InstanceRefreshId"], "old": to_go(group)}
+                for group in groups
+                if (row := active(group))
+            },
+        }
+
+    def _launch(self, given: dict[str, Any]) -> Any:
+        from local.emulator.extensions.autoscaling import launch_one_more
+
+        group = _group(given["region"], given["group"])
+        if group is not None:
+            launch_one_more(group)
+        return {}
+
+    def _finish(self, given: dict[str, Any]) -> Any:
+        from local.emulator.extensions.autoscaling import finish
+
+        group = _group(given["region"], given["group"])
+        if group is not None:
+            finish(group, given["status"])
+        return {}
+
+    def _complete(self, given: dict[str, Any]) -> Any:
+        from local.emulator.extensions.autoscaling import complete
+
+        group = _group(given["region"], given["group"])
+        if group is not None:
+            complete(group)
+        return {}
+
+
+def _groups(backend: Any) -> dict[str, Any]:
+    found: dict[str, Any] = backend.autoscaling_groups
+    return found
+
+
+def unattended(lock: threading.RLock) -> list[tuple[str, str]]:
+    """The region and name of each group with a refresh under way."""
+    from moto.autoscaling.models import autoscaling_backends
+
+    from local.emulator.extensions.autoscaling import active
+
+    with lock:
+        return [
+            (region, name)
+            for _account, region, backend in autoscaling_backends.iter_backends()
+            for name, group in _groups(backend).items()
+            if active(group)
+        ]
+
+
+class Finisher(threading.Thread):
+    """Finishes the instance refreshes of groups whose servers nobody runs."""
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        lock: threading.RLock,
+        began: threading.Event,
+        address: tuple[str, int],
+        token: str,
+    ) -> None:
+        super().__init__(name="refreshes", daemon=True)
+        self._nodes = nodes
+        self._lock = lock
+        self._began = began
+        """Set when a refresh may have begun."""
+        self._address = address
+        self._token = token
+
+    def run(self) -> None:
+        while True:
+            self._began.wait()
+            self._began.clear()
+            while waiting := unattended(self._lock):
+                if self._nodes.attached():
+                    self._began.wait(AGAIN)
+                    continue
+                for region, group in waiting:
+                    self._complete(region, group)
+
+    def _complete(self, region: str, group: str) -> None:
+        connection = HTTPConnection(*self._address, timeout=60)
+        try:
+            body = json.dumps({"region": region, "group": group})
+            headers = {TOKEN: self._token, "Content-Type": "application/json"}
+            connection.request("POST", f"{PREFIX}refresh/complete", body, headers)
+            connection.getresponse().read()
+        except OSError as error:
+            log.warning("the refresh of %s is not finished: %s", group, error)
+            self._began.wait(AGAIN)
+        finally:
+            connection.close()
