@@ -32,6 +32,12 @@ def home() -> Path:
     return Path(given).resolve() if given else ROOT / ".local"
 
 
+def cache() -> Path:
+    """What can be made again and takes long: OPENERP_LOCAL_CACHE, else `cache` in the home."""
+    given = os.environ.get("OPENERP_LOCAL_CACHE")
+    return Path(given).resolve() if given else home() / "cache"
+
+
 def state_directory() -> Path:
     """The root of the Pulumi file backend."""
     return home() / "state"

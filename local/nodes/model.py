@@ -72,6 +72,10 @@ class AutoScalingGroup:
     grace_seconds: int = 0
     refresh_id: str | None = None
     """The instance refresh that is under way."""
+    refresh_old_ids: tuple[str, ...] = ()
+    """The instances that it has still to replace."""
+    instance_versions: Mapping[str, str | None] = field(default_factory=dict)
+    """The version of the launch template that each instance was launched from."""
 
 
 @dataclass(frozen=True, kw_only=True)

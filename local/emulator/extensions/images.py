@@ -1,5 +1,5 @@
-"""Machine images: Debian and Ubuntu with the public SSM parameters that name them, and ``resolve:ssm:``
-templates.
+"""Machine images: Debian and Ubuntu with the public SSM parameters that name them, ``resolve:ssm:``
+templates, and the images with OpenERP that an account has prepared beforehand.
 
 moto's own list of images takes 0.6 s to read for each region and holds neither.
 """
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models.amis import Ami, AmiBackend
 from moto.ec2.models.launch_templates import LaunchTemplateVersion
 from moto.ec2.utils import parse_user_data
@@ -25,6 +26,11 @@ RESOLVE = "resolve:ssm:"
 DEBIAN_OWNER, CANONICAL_OWNER, AMAZON_OWNER = "136693071363", "099720109477", "137112412989"
 """The accounts that publish the images (wiki.debian.org/Cloud/AmazonEC2Image,
 documentation.ubuntu.com/aws)."""
+PREPARED = ("openerp-19.0",)
+"""Images of this account's own in which OpenERP is installed; `local.nodes.images` knows how they are made.
+They are for arm64, which sizing prefers; a machine that runs them as containers makes them for its own."""
+PREPARED_PATH = "/openerp/images/"
+"""Where the SSM parameters are that name them."""
 RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
 """An arbitrary day: what matters is that it is the same each time."""
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "arm64"}
@@ -44,6 +50,8 @@ def _images() -> Iterator[tuple[str, str, str, str]]:
         name = f"al2023-ami-2023.9.20261101.0-kernel-6.1-{architecture}"
         path = f"/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}"
         yield name, architecture, AMAZON_OWNER, path
+    for name in PREPARED:
+        yield name, "arm64", DEFAULT_ACCOUNT_ID, f"{PREPARED_PATH}{name}"
 
 
 def _identifier(region: str, name: str) -> str:
@@ -77,7 +85,9 @@ def _patch_parameters() -> None:
 
     def check_loading_status(self: Any, key: str) -> None:
         key = str(key or "")
-        if key.startswith("/aws/service/") and not getattr(self, "local_images_loaded", False):
+        if key.startswith(("/aws/service/", PREPARED_PATH)) and not getattr(
+            self, "local_images_loaded", False
+        ):
             self.local_images_loaded = True
             self.latest_amis_loaded = True
             for name, _architecture, _owner, path in _images():
