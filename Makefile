@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up preview destroy output status down test lint bench clean
+.PHONY: help setup up preview destroy output status down test lint bench e2e bench-live clean
 
 help: ## print this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  STACK=dev|training|prod make preview   the same against the emulator, for another stack"
 
@@ -51,6 +51,12 @@ lint: $(READY) ## ruff, mypy (strict), and actionlint where it can run
 
 bench: $(READY) ## time up and preview as whole processes
 	@$(BIN)/python -m tests.bench
+
+e2e: $(READY) ## real servers, a browser, and all that may go wrong (Linux, root; 20 minutes)
+	@$(BIN)/python -m pytest tests/e2e --durations=15 $(ARGS)
+
+bench-live: $(READY) ## simulated people on the sized servers, for docs/performance.md (Linux, root)
+	@$(BIN)/python -m tests.bench_live
 
 clean: ## stop what runs, then remove everything that these commands made
 	@test ! -x $(BIN)/python || $(BIN)/python -m local down
