@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
@@ -17,6 +18,11 @@ from local.engine.errors import EngineError
 
 if TYPE_CHECKING:
     from local.engine.run import Result, Target
+    from local.nodes.live import Address
+    from local.nodes.status import Status
+
+ADMINISTRATOR = "admin"
+"""The login of OpenERP's first administrator, which its installation makes."""
 
 application = typer.Typer(
     no_args_is_help=True,
@@ -30,7 +36,8 @@ application = typer.Typer(
     ),
     epilog=(
         "A first round: `up`, open dist/local/index.html, change a setting in Pulumi.local.yaml, `preview`, "
-        "`up`, and at the end `destroy` and `down`."
+        "`up`, and at the end `destroy` and `down`. On Linux as root, `live` in place of `up` also runs the "
+        "servers: log in at the address that it prints."
     ),
 )
 
@@ -65,10 +72,11 @@ def say(text: str = "") -> None:
 def plain_errors() -> Iterator[None]:
     """Turn what a person can put right into one line and exit status 1."""
     from local.emulator import EmulatorError
+    from local.nodes import NodesError
 
     try:
         yield
-    except (EngineError, EmulatorError) as error:
+    except (EngineError, EmulatorError, NodesError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     except BrokenPipeError:
@@ -196,29 +204,36 @@ def up(
     """
     places.stay_on_this_machine()
     with plain_errors():
-        if uses_real_cli(engine):
-            from local import real_cli
-
-            start_emulator(stack)
-            skip = ["--yes", "--skip-preview"] if yes else []
-            status, _ = real_cli.run(stack, ["up", *skip])
-            if status:
-                raise typer.Exit(status)
-            from local.engine.run import outputs
-
-            _after_up(stack, outputs(target(stack)))
-            return
-        if not yes:
+        if not yes and not uses_real_cli(engine):
             result = _offline(stack, preview=True)
             report(result, what="the preview")
             _show_preview(result, stack, details=False)
             typer.confirm("Go on?", abort=True)
-        result = _offline(stack, preview=False)
-        report(result, what="up")
-        from local.display import counted
+        outputs = _bring_up(stack, engine, yes=yes)
+        _show_outputs(outputs)
+        _write_clients(stack, outputs, say)
 
+
+def _bring_up(stack: str, engine: EngineName, *, yes: bool = True, quiet: bool = False) -> dict[str, Any]:
+    """Create or update the stack, and return its outputs. With `quiet`, only errors are said."""
+    if uses_real_cli(engine):
+        from local import real_cli
+
+        start_emulator(stack)
+        skip = ["--yes", "--skip-preview"] if yes else []
+        status, _ = real_cli.run(stack, ["up", *skip], capture=quiet)
+        if status:
+            raise typer.Exit(status)
+        from local.engine.run import outputs
+
+        return outputs(target(stack))
+    from local.display import Quiet, counted
+
+    result = _offline(stack, preview=False, display=Quiet() if quiet else None)
+    report(result, what="up")
+    if not quiet:
         say(f"{stack}: {counted(result.counts, preview=False)} in {result.seconds:.1f} s")
-        _after_up(stack, result.outputs)
+    return result.outputs
 
 
 def _offline(stack: str, *, preview: bool, display: Any = None) -> Result:
@@ -248,23 +263,191 @@ def _offline(stack: str, *, preview: bool, display: Any = None) -> Result:
         program.end()
 
 
-def _after_up(stack: str, outputs: dict[str, Any]) -> None:
-    """Show the outputs, and write the client configuration from them."""
-    from core.client_configuration import ClientConfigurationError
+def _show_outputs(outputs: dict[str, Any]) -> None:
     from local.display import Paint, colours_wanted, output_lines
+
+    say("outputs:")
+    for line in output_lines(outputs, secrets=False, paint=Paint(colours_wanted(sys.stdout))):
+        say(line)
+
+
+def _write_clients(stack: str, outputs: dict[str, Any], tell: Callable[[str], None]) -> None:
+    """Write the client configuration from a stack's outputs."""
+    from core.client_configuration import ClientConfigurationError
     from local.engine.values import reveal
     from ops import clients
 
-    paint = Paint(colours_wanted(sys.stdout))
-    say("outputs:")
-    for line in output_lines(outputs, secrets=False, paint=paint):
-        say(line)
     directory = places.distribution(stack)
     try:
         files = clients.write(reveal(outputs), directory)
     except ClientConfigurationError as error:
         raise EngineError(f"the client configuration cannot be written: {error}") from None
-    say(f"client configuration: {len(files)} files in {directory} (start with index.html)")
+    tell(f"client configuration: {len(files)} files in {directory} (start with index.html)")
+
+
+@application.command()
+def live(
+    stack: Stack = "local",
+    engine: Engine = EngineName.AUTO,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print where it is served as JSON; progress goes to standard error."),
+    ] = False,
+    show_secrets: Annotated[
+        bool, typer.Option("--show-secrets", help="Print the first login's password too.")
+    ] = False,
+    wait: Annotated[
+        int, typer.Option("--wait", min=1, help="Seconds to wait until every server serves.")
+    ] = 1500,
+) -> None:
+    """Bring the stack up with servers that serve: `up`, and then this machine is the data centre.
+
+    Each instance of an Auto Scaling group boots as a systemd container with its own network and user data,
+    the load balancer is an HAProxy on a loopback address with the real ports, the database is a real
+    PostgreSQL. What changes in the emulator takes effect while it runs: scaling, an instance refresh, a
+    listener.
+
+    Needs Linux, root, and a few packages; says in one line what is missing, before anything is changed. The
+    first time it makes the servers' image from Debian's packages (minutes); OPENERP_LOCAL_CACHE names where
+    images are kept. Repeat it as often as you like. `status` shows the servers, `down` stops everything.
+    """
+    places.stay_on_this_machine()
+    with plain_errors(), interruptible():
+        from local import nodes
+        from local.nodes import live as watching
+        from local.nodes.progress import Progress
+
+        began = time.monotonic()
+        watching.require()
+        project, values = plain_config(stack)
+        region = region_of(stack)
+        image = watching.Image(watching.recipe_of(values, project), places.cache())
+        image.start()
+        outputs = _bring_up(stack, engine, quiet=as_json)
+        deployed = time.monotonic()
+        progress = Progress(sys.stderr if as_json else sys.stdout)
+        try:
+            _write_clients(stack, outputs, progress.say)
+            image.wait(progress)
+            imaged = time.monotonic()
+            nodes.start(places.home(), region)
+            status = watching.wait(places.home(), progress, wait)
+        finally:
+            progress.close()
+        served = time.monotonic()
+        seconds = {
+            "up": deployed - began,
+            "image": image.seconds,
+            "servers": served - imaged,
+            "total": served - began,
+        }
+        place = watching.address(reveal_outputs(outputs), status, places.distribution(stack))
+        login = _administrator(stack) if show_secrets else None
+        if as_json:
+            _print_live_json(stack, place, status, seconds, login)
+        else:
+            _print_live(stack, place, status, seconds, login)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C while servers start: they go on starting."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(
+            "interrupted: what runs goes on; `live` again waits for it, `status` shows it, `down` stops it",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
+
+
+def reveal_outputs(outputs: dict[str, Any]) -> dict[str, Any]:
+    """A stack's outputs in plain."""
+    from local.engine.values import reveal
+
+    shown: dict[str, Any] = reveal(outputs)
+    return shown
+
+
+def _administrator(stack: str) -> dict[str, str]:
+    """The first login of OpenERP: `username` and `password`."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from local.account import client
+    from local.emulator import running
+    from local.engine.run import outputs
+
+    emulated = running(places.home())
+    if emulated is None:
+        raise EngineError("the emulator, which holds the password, does not run: `up` starts it")
+    arn = outputs(target(stack)).get("administrator_secret_arn")
+    if not arn:
+        raise EngineError(f"stack {stack} has no administrator yet: `up` makes one")
+    try:
+        manager = client("secretsmanager", emulated.endpoint_url, region_of(stack))
+        content = json.loads(manager.get_secret_value(SecretId=arn)["SecretString"])
+    except (BotoCoreError, ClientError) as error:
+        raise EngineError(f"the administrator's password cannot be read: {error}") from None
+    return {"username": content["username"], "password": content["password"]}
+
+
+def _how(command: str, stack: str) -> str:
+    """How a person calls a command for this stack."""
+    return f"{os.path.relpath(sys.executable)} -m local {command}" + (
+        "" if stack == "local" else f" --stack {stack}"
+    )
+
+
+def _print_live_json(
+    stack: str, place: Address, status: Status, seconds: dict[str, float], login: dict[str, str] | None
+) -> None:
+    data = {
+        "url": place.url,
+        "host": place.host,
+        "address": place.bind,
+        "ports": place.ports,
+        "resolves": place.resolves,
+        "ca": str(place.ca) if place.ca else None,
+        "login": login or {"username": ADMINISTRATOR},
+        "servers": [
+            {"id": server.id, "name": server.name, "address": server.address} for server in status.servers
+        ],
+        "logs": str(places.home() / "nodes"),
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+    }
+    say(json.dumps(data, indent=2))
+
+
+def _print_live(
+    stack: str, place: Address, status: Status, seconds: dict[str, float], login: dict[str, str] | None
+) -> None:
+    count = len(status.servers)
+    say(
+        f"{stack} is served after {seconds['total']:.0f} s (up {seconds['up']:.0f} s, image "
+        f"{seconds['image']:.0f} s, {count} servers {seconds['servers']:.0f} s)"
+    )
+    say(f"    address   {place.url} (on {place.bind}, ports {', '.join(map(str, place.ports))})")
+    if not place.resolves:
+        say(f"    name      add this line to /etc/hosts: {place.bind} {place.host}")
+    say(f"    try it    {place.curl()}")
+    if place.ca:
+        say(f"    trust     {place.ca} (import it into the browser)")
+    shown = login["password"] if login else _how("password", stack)
+    say(f"    login     {ADMINISTRATOR}, password: {shown}")
+    say(f"    consoles  {places.home() / 'nodes' / 'instances'}/*/console.log")
+    say(f"    log       {places.home() / 'nodes' / 'log'}")
+    say(f"    stop      {_how('down', 'local')}")
+
+
+@application.command()
+def password(stack: Stack = "local") -> None:
+    """Print the password of OpenERP's first administrator, from the emulator's Secrets Manager.
+
+    It is the one that the first start has set; OpenERP does not follow later versions of the secret.
+    """
+    with plain_errors():
+        say(_administrator(stack)["password"])
 
 
 @application.command()
@@ -459,14 +642,48 @@ def status() -> None:
             interrupted = len(deployment.get("pending_operations") or [])
             note = f", {interrupted} interrupted operations" if interrupted else ""
             say(f"stack     {stack}: {len(resources)} resources, last written {when} UTC{note}")
+        _say_servers()
+
+
+def _say_servers() -> None:
+    from local import nodes
+    from local.nodes.progress import line
+    from local.nodes.status import read
+
+    found = nodes.running(places.home())
+    if found is None:
+        say("servers   none: `live` runs them")
+        return
+    status = read(nodes.directory(places.home()) / "status.json")
+    if status is None:
+        say(f"servers   starting (pid {found.pid})")
+        return
+    serving = sum(server.serving for server in status.servers)
+    say(f"servers   {serving} of {status.wanted} serve (pid {found.pid})")
+    for server in status.servers:
+        health = ", ".join(sorted(set(server.health.values()))) or "in no target group"
+        say(f"    {line(server)} [{server.id}, {health}]")
+    for balancer in status.balancers:
+        ports = ", ".join(map(str, balancer.ports))
+        say(f"    load balancer {balancer.name}: {balancer.bind}, ports {ports} {balancer.error}".rstrip())
+    for group in status.refreshes:
+        say(f"    instance refresh of {group} is under way")
+    for text in (*status.replaced, *status.errors):
+        say(f"    {text}")
 
 
 @application.command()
 def down() -> None:
-    """Stop the emulator and its databases; what they hold stays for the next `up`."""
+    """Stop servers, emulator and databases; what databases, file systems and emulator hold stays for `up`.
+
+    It removes what a crash has left behind too.
+    """
     with plain_errors():
+        from local import nodes
         from local.emulator import running, stop
 
+        if nodes.stop(places.home()):
+            say("the servers are stopped")
         was = running(places.home())
         stop(places.home())
         say("the emulator is stopped" if was else "the emulator was not running")

@@ -1,16 +1,34 @@
 """Servers made real: what the emulator holds runs as systemd containers on this machine.
 
 ``start``, ``stop`` and ``running`` are all that others need; this module imports nothing heavy. The process
-that does it is ``local.nodes.__main__``.
+that does it is ``local.nodes.__main__``: the first of a process namespace of its own, so that whatever it
+started ends with it, in whichever way it ends.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
-from dataclasses import dataclass
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 
-from local.processes import is_same
+from local.processes import end, identity, is_same
+
+STOP_TIMEOUT = 20.0
+"""Seconds for the servers to be shut down before everything is killed."""
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class NodesError(Exception):
+    """The servers cannot be run; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +41,113 @@ class Nodes:
     region: str
 
 
+def directory(home: Path) -> Path:
+    """Where everything of the servers is: consoles, disks, file systems, status and log."""
+    return home / "nodes"
+
+
+def _code_fingerprint() -> str:
+    """Changes whenever the code does that runs in the process."""
+    digest = sha256()
+    for path in sorted((ROOT / "local" / "nodes").rglob("*.py")):
+        status = path.stat()
+        digest.update(f"{path.relative_to(ROOT)} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
 def running(home: Path) -> Nodes | None:
     """The process that runs the servers of this home, or None."""
     try:
-        record = json.loads((home / "nodes" / "process.json").read_text())
+        record = json.loads((directory(home) / "process.json").read_text())
         found = Nodes(int(record["pid"]), record["identity"], record["fingerprint"], record["region"])
     except (OSError, ValueError, KeyError):
         return None
     return found if is_same(found.pid, found.identity) else None
+
+
+@contextlib.contextmanager
+def _locked(home: Path) -> Iterator[Path]:
+    """One start or stop at a time for one home, whichever process asks."""
+    place = directory(home)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        place.chmod(0o711)
+        descriptor = os.open(place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise NodesError(f"{place} cannot be used for the servers: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield place
+    finally:
+        os.close(descriptor)
+
+
+def start(home: Path, region: str) -> Nodes:
+    """Starts the process that runs the servers of ``home``, unless it runs. Returns at once: the servers
+    are still to be booted. What a killed one left behind is removed first. Raises ``NodesError``.
+    """
+    with _locked(home) as place:
+        fingerprint = _code_fingerprint()
+        found = running(home)
+        if found and (found.fingerprint, found.region) == (fingerprint, region):
+            return found
+        if found:
+            _end(found)
+        _sweep(home, place)
+        from local.nodes.namespaces import launch
+
+        log = place / "log"
+        if log.exists() and log.stat().st_size > 5_000_000:
+            log.replace(place / "log.1")
+        command = [sys.executable, "-m", "local.nodes", str(home.resolve()), region]
+        pid = launch(command, home.resolve(), log)
+        own = identity(pid)
+        if own is None:
+            raise NodesError(f"the servers' process ended at once; the end of {log} says:\n{_tail(log)}")
+        nodes = Nodes(pid, own, fingerprint, region)
+        fresh = place / "process.json.new"
+        fresh.write_text(json.dumps(asdict(nodes)))
+        fresh.replace(place / "process.json")
+        return nodes
+
+
+def stop(home: Path) -> bool:
+    """Shuts the servers of ``home`` down and removes all of them but the contents of file systems, the
+    images and the log. Says whether they ran. After a crash it removes what that left behind.
+    """
+    if not directory(home).exists():
+        return False
+    with _locked(home) as place:
+        found = running(home)
+        if found:
+            _end(found)
+        _sweep(home, place)
+        return found is not None
+
+
+def _end(found: Nodes) -> None:
+    end(found.pid, found.identity, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while is_same(found.pid, found.identity) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    end(found.pid, found.identity, signal.SIGKILL)
+    while is_same(found.pid, found.identity):
+        time.sleep(0.02)
+
+
+def _sweep(home: Path, place: Path) -> None:
+    """Removes what no process can remove for itself: files, and control groups that are empty."""
+    from local.nodes.namespaces import sweep
+
+    sweep(home)
+    for name in ("process.json", "status.json"):
+        (place / name).unlink(missing_ok=True)
+    for name in ("instances", "balancers"):
+        shutil.rmtree(place / name, ignore_errors=True)
+
+
+def _tail(log: Path) -> str:
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+    except FileNotFoundError:
+        return ""

@@ -81,7 +81,8 @@ class Status:
     def serving(self) -> bool:
         """Whether every server that is wanted is there and serves, and nothing is being replaced."""
         serving = [server for server in self.servers if server.serving and server.phase == "running"]
-        return len(serving) >= self.wanted and not self.refreshes and not self.errors and bool(self.balancers)
+        balanced = bool(self.balancers) and not any(item.error for item in self.balancers)
+        return len(serving) >= self.wanted and not self.refreshes and not self.errors and balanced
 
 
 def write(path: Path, status: Status) -> None:

@@ -1,4 +1,4 @@
-"""What the emulator holds arrives as plain data: servers, groups, load balancers, and what AWS tells nobody."""
+"""What the emulator holds arrives as plain data: servers, groups, load balancers, and what AWS tells none."""
 
 from __future__ import annotations
 

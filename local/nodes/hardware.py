@@ -1,0 +1,194 @@
+"""Networks and machines under the names that the data centre's loop has for them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local.home import cache
+from local.nodes import firewall, images
+from local.nodes.machines import Machine
+from local.nodes.metadata import MetadataService
+from local.nodes.model import Cloud, Instance, Vpc
+from local.nodes.network import METADATA_ADDRESS, Network
+from local.nodes.reconcile import Settings
+from local.nodes.relay import Relay
+from local.nodes.status import last_lines
+
+log = logging.getLogger("nodes")
+
+BARE = "debian-13"
+"""The recipe of an image that has nothing of OpenERP: what Debian publishes for clouds."""
+PREPARED = "openerp-"
+"""How the names of images begin that a recipe of the same name makes."""
+OWNER = 10001
+"""User and group of the file systems' contents: `openerp` on the servers, and nobody on this machine."""
+POSTGRES = 5432
+"""The port that security groups speak of, whichever one the database has on this machine."""
+
+
+def recipe(image_name: str) -> str:
+    """The recipe of an image, by the name that it has in the emulator."""
+    return image_name if image_name.startswith(PREPARED) else BARE
+
+
+@dataclass
+class Running:
+    """What there is of one server."""
+
+    instance: Instance
+    machine: Machine
+    namespace: str
+    endpoint: Relay
+    databases: dict[int, Relay] = field(default_factory=dict)
+
+
+class Hardware:
+    """The machines and networks of a home."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self.directory = home / "nodes"
+        self._networks: dict[str, Network] = {}
+        self._metadata: dict[str, MetadataService] = {}
+        self._running: dict[str, Running] = {}
+        self._by_address: dict[tuple[str, str], Instance] = {}
+        self._building = threading.Lock()
+        self._endpoint_port = 0
+
+    def endpoint_moved(self, port: int) -> None:
+        """The emulator answers at another port of this machine than before."""
+        if port != self._endpoint_port:
+            self._endpoint_port = port
+            for running in self._running.values():
+                running.endpoint.connect = ("127.0.0.1", port)
+
+    # Networks
+
+    def networks(self) -> frozenset[str]:
+        """The VPCs that have a network."""
+        return frozenset(self._networks)
+
+    def namespace(self, vpc_id: str) -> str | None:
+        """The network namespace from which a VPC's load balancer reaches its targets, once it is made."""
+        network = self._networks.get(vpc_id)
+        return None if network is None else network.namespace
+
+    def create_network(self, vpc: Vpc) -> None:
+        """Make a VPC's network, with the metadata service in it."""
+        network = Network(vpc)
+        network.create()
+        service = MetadataService(
+            network.namespace, METADATA_ADDRESS, lambda address: self._by_address.get((vpc.id, address))
+        )
+        service.start()
+        self._metadata[vpc.id] = service
+        self._networks[vpc.id] = network
+
+    def remove_network(self, vpc_id: str) -> None:
+        """Take it away; there is no server in it any more."""
+        self._metadata.pop(vpc_id).stop()
+        self._networks.pop(vpc_id).remove()
+
+    # Servers
+
+    def image(self, instance: Instance) -> Path:
+        """The root of an instance's image; made if it is not there, one image at a time."""
+        with self._building:
+            return images.ensure(recipe(instance.image_name), cache(), log.info)
+
+    def settings(self, instance: Instance, cloud: Cloud) -> Settings:
+        """What security groups permit an instance."""
+        network = self._networks[instance.vpc_id]
+        router = network.router_address(instance.subnet_cidr)
+        return Settings(
+            firewall=firewall.render(instance, cloud, router),
+            databases=frozenset(
+                database.port
+                for database in cloud.databases
+                if database.port
+                and firewall.permits(
+                    cloud, instance.security_group_ids, database.security_group_ids, POSTGRES
+                )
+            ),
+        )
+
+    def boot(self, instance: Instance, root: Path, settings: Settings, cloud: Cloud) -> None:
+        """Start a server, from its disk if it has one."""
+        network = self._networks[instance.vpc_id]
+        namespace = network.attach(instance)
+        firewall.apply(namespace, settings.firewall)
+        self._by_address[instance.vpc_id, instance.private_ip] = instance
+        endpoint = self._relay(namespace, self._endpoint_port)
+        machine = Machine(
+            instance=instance,
+            directory=self._directory(instance.id),
+            root=root,
+            namespace=namespace,
+            file_systems={name: self._file_system(name) for name in cloud.file_system_ids},
+            database_ca=self._home / "postgres" / "ca.pem",
+            endpoint_port=self._endpoint_port,
+        )
+        running = Running(instance, machine, namespace, endpoint)
+        self._running[instance.id] = running
+        self._set_databases(running, settings.databases)
+        machine.start()
+
+    def configure(self, name: str, settings: Settings) -> None:
+        """Give a running server other rules."""
+        running = self._running[name]
+        firewall.apply(running.namespace, settings.firewall)
+        self._set_databases(running, settings.databases)
+
+    def alive(self, name: str) -> bool:
+        """Whether a server runs."""
+        running = self._running.get(name)
+        return running is not None and running.machine.alive()
+
+    def power_off(self, name: str, seconds: float) -> None:
+        """Shut a server down, and take its network away; its disk stays."""
+        running = self._running.get(name)
+        if running is None:
+            return
+        running.machine.stop(seconds)
+        for relay in (running.endpoint, *running.databases.values()):
+            relay.stop()
+        running.databases.clear()
+        self._by_address.pop((running.instance.vpc_id, running.instance.private_ip), None)
+        self._networks[running.instance.vpc_id].detach(name)
+
+    def remove(self, name: str) -> None:
+        """Forget a server, its disk too."""
+        self.power_off(name, 0)
+        running = self._running.pop(name, None)
+        if running is not None:
+            running.machine.remove()
+
+    def console(self, name: str) -> tuple[str, ...]:
+        """The last lines that a server wrote."""
+        return last_lines(self._directory(name) / "console.log")
+
+    def _directory(self, name: str) -> Path:
+        return self.directory / "instances" / name
+
+    def _file_system(self, name: str) -> Path:
+        place = self.directory / "file-systems" / name
+        if not place.exists():
+            place.mkdir(parents=True)
+            os.chown(place, OWNER, OWNER)
+            place.chmod(0o700)
+        return place
+
+    def _relay(self, namespace: str, port: int) -> Relay:
+        relay = Relay(namespace, ("127.0.0.1", port), ("127.0.0.1", port))
+        relay.start()
+        return relay
+
+    def _set_databases(self, running: Running, ports: frozenset[int]) -> None:
+        for port in running.databases.keys() - ports:
+            running.databases.pop(port).stop()
+        for port in ports - running.databases.keys():
+            running.databases[port] = self._relay(running.namespace, port)
