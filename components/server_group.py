@@ -206,10 +206,11 @@ class ServerGroup(pulumi.ComponentResource):
                 path=names.HEALTH_PATH,
                 protocol="HTTP",
                 matcher="200",
-                interval=15,
+                # Odoo's restart when the database is back takes up to 20 s, in which nothing answers.
+                interval=10,
                 timeout=5,
                 healthy_threshold=2,
-                unhealthy_threshold=4,
+                unhealthy_threshold=5,
             ),
             stickiness=aws.lb.TargetGroupStickinessArgs(
                 type="lb_cookie", enabled=self._traits.sticky, cookie_duration=86400

@@ -19,6 +19,15 @@ def _is_docstring(statement: ast.stmt) -> bool:
     )
 
 
+def _is_for_checkers(statement: ast.stmt) -> bool:
+    """Whether this is `if TYPE_CHECKING: …`, which never runs."""
+    return (
+        isinstance(statement, ast.If)
+        and isinstance(statement.test, ast.Name)
+        and statement.test.id == "TYPE_CHECKING"
+    )
+
+
 def _annotations(tree: ast.AST, lines: list[bytes]) -> Iterator[Cut]:
     """Yield where the annotations of parameters and results stand, those on one line."""
     for node in ast.walk(tree):
@@ -37,11 +46,43 @@ def _comments(source: str) -> Iterator[Cut]:
             yield token.start[0] - 1, len(token.line[: token.start[1]].encode()), len(token.line.encode())
 
 
-def bare_source(source: str) -> str:
-    """Return `source` without docstrings, comments, annotations and blank lines; it does the same.
+def _without_what_is_for_checkers(source: str) -> str:
+    """Return `source` without `if TYPE_CHECKING` and the imports that nothing else needs any more."""
+    tree = ast.parse(source)
+    lines: list[str | None] = list(source.splitlines(keepends=True))
 
-    Parts are cut from the text, not written anew from the syntax tree, so that the result is the same
-    under every version of Python.
+    def replace(statement: ast.stmt, text: str | None) -> None:
+        first, last = statement.lineno - 1, statement.end_lineno or statement.lineno
+        lines[first:last] = [text, *[None] * (last - first - 1)]
+
+    tree.body, left_out = (
+        [statement for statement in tree.body if _is_for_checkers(statement) is kind]
+        for kind in (False, True)
+    )
+    for statement in left_out:
+        replace(statement, None)
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    for statement in tree.body:
+        if not isinstance(statement, ast.Import | ast.ImportFrom):
+            continue
+        kept = [name for name in statement.names if (name.asname or name.name).split(".")[0] in used]
+        if len(kept) < len(statement.names):
+            statement.names = kept
+            replace(statement, ast.unparse(statement) + "\n" if kept else None)
+    return "".join(line for line in lines if line is not None)
+
+
+def _with_tabs(line: bytes) -> bytes:
+    bare = line.lstrip(b" ")
+    tabs, spaces = divmod(len(line) - len(bare), 4)
+    return b"\t" * tabs + b" " * spaces + bare
+
+
+def bare_source(source: str) -> str:
+    """Return `source` without docstrings, comments, annotations, blank lines, and indented by tabs.
+
+    It does the same. Parts are cut from the text, not written anew from the syntax tree, so that the
+    result is the same under every version of Python.
     """
     lines: list[bytes | None] = list(source.encode().splitlines())
     tree = ast.parse(source)
@@ -54,8 +95,8 @@ def bare_source(source: str) -> str:
         line = lines[row] or b""
         lines[row] = (line[:start] + line[end:]).rstrip()
     for row, blank in enumerate(lines):
-        if blank is not None and not blank.strip() and row not in inside_text:
-            lines[row] = None
+        if blank is not None and row not in inside_text:
+            lines[row] = _with_tabs(blank) if blank.strip() else None
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if not isinstance(body, list):
@@ -65,5 +106,7 @@ def bare_source(source: str) -> str:
             first, last = statement.lineno - 1, statement.end_lineno or statement.lineno
             lines[first:last] = [None] * (last - first)
         if texts and len(texts) == len(body) and not isinstance(node, ast.Module):
-            lines[texts[0].lineno - 1] = b" " * texts[0].col_offset + b"pass"
-    return b"".join(line + b"\n" for line in lines if line is not None).decode()
+            lines[texts[0].lineno - 1] = _with_tabs(b" " * texts[0].col_offset + b"pass")
+    return _without_what_is_for_checkers(
+        b"".join(line + b"\n" for line in lines if line is not None).decode()
+    )

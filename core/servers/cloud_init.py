@@ -61,6 +61,7 @@ def server_settings(server: ServerConfiguration) -> dict[str, Any]:
         "public_host": server.public_host,
         "target_port": server.target_port,
         "odoo_http_port": server.odoo_http_port,
+        "odoo_gevent_port": server.odoo_gevent_port,
         "tenants_parameter_path": server.tenants_parameter_path,
         "user": PATHS["user"],
         "uid": names.ODOO_UID,
@@ -74,12 +75,18 @@ def server_settings(server: ServerConfiguration) -> dict[str, Any]:
 def server_scripts() -> Mapping[str, str]:
     """Return the text of each script by its path on the server, without comments."""
     files = HERE / "files"
-    scripts = {"/usr/local/sbin/openerp-server": (files / "openerp-server").read_text(encoding="utf-8")}
+    launcher = (files / "openerp-server").read_text(encoding="utf-8")
+    scripts = {"/usr/local/sbin/openerp-server": re.sub(r"(?m)^# .*\n", "", launcher)}
     for path in sorted((files / "openerp_server").glob("*.py")):
         scripts[f"/usr/local/lib/openerp/openerp_server/{path.name}"] = bare_source(
             path.read_text(encoding="utf-8")
         )
     return scripts
+
+
+def flush_left(text: str) -> str:
+    """Return `text` without indentation and blank lines, which none of our configuration files needs."""
+    return "".join(f"{line.strip()}\n" for line in text.splitlines() if line.strip())
 
 
 def cloud_config(server: ServerConfiguration) -> dict[str, Any]:
@@ -96,15 +103,18 @@ def cloud_config(server: ServerConfiguration) -> dict[str, Any]:
         "/etc/apt/apt.conf.d/52openerp": render("apt.conf.j2", server),
         **{f"/etc/systemd/system/{name}": text for name, text in render_units(server).items()},
     }
+    texts = {path: flush_left(text) for path, text in texts.items()}
     if server.tenants_parameter_path:
         texts[f"{config_dir}/tenants/.keep"] = "\n"
-    for path, text in server_scripts().items():
-        if server.tenants_parameter_path or not path.endswith("/tenants.py"):
-            texts[path] = text
+    left_out = {f"from_{source}.py" for source in ("nightly", "debian") if source != server.package_source}
+    if not server.tenants_parameter_path:
+        left_out.add("tenants.py")
+    texts |= {path: text for path, text in server_scripts().items() if path.rsplit("/", 1)[1] not in left_out}
     # 0644 is cloud-init's own default.
     files = [
-        {"path": path, **({"permissions": "0755"} if "/sbin/" in path else {}), "content": text}
-        for path, text in texts.items()
+        {"path": path, **({"permissions": "0755"} if "/sbin/" in path else {}), "content": texts[path]}
+        # Like beside like compresses best.
+        for path in sorted(texts, key=lambda path: (path.rsplit(".")[-1][::-1], path), reverse=True)
     ]
     return {
         "manage_etc_hosts": True,
@@ -131,7 +141,7 @@ def check_keys(config: Mapping[str, Any]) -> None:
 
 def _block(text: str, indent: str) -> str:
     """Return `text` as a YAML literal block when it can be one, so that people can read user data."""
-    if not re.fullmatch(r"[!-~][\n -~]*[!-~]\n", text) or " \n" in text:
+    if not re.fullmatch(r"[!-~][\t\n -~]*[!-~]\n", text) or re.search(r"[ \t]\n", text):
         return json.dumps(text)
     return "\n".join(["|", *(indent + line if line else "" for line in text[:-1].split("\n"))])
 
@@ -146,13 +156,13 @@ def to_yaml(config: Mapping[str, Any]) -> str:
         lines.append(f"{key}:")
         for entry in value:
             if not isinstance(entry, dict):
-                lines.append(f"  - {json.dumps(entry)}")
+                lines.append(f"- {json.dumps(entry)}")
                 continue
-            start = "  - "
+            start = "- "
             for name, part in entry.items():
-                shown = _block(part, "      ") if name == "content" else json.dumps(part)
+                shown = _block(part, "   ") if name == "content" else json.dumps(part)
                 lines.append(f"{start}{name}: {shown}")
-                start = "    "
+                start = "  "
     return "\n".join(lines) + "\n"
 
 

@@ -21,6 +21,7 @@ UNITS: Final[tuple[str, ...]] = (
     "openerp-odoo.service",
     "openerp-ready.service",
     "openerp-nginx.service",
+    "openerp-test-database.service",
     "openerp-agents.service",
     "openerp-failed@.service",
 )

@@ -284,6 +284,9 @@ def test_health_is_asked_where_the_servers_listen(deploy: Deploy) -> None:
     for targets in (rpc, web):
         assert targets["healthCheck"]["path"] == "/web/health"
         assert targets["healthCheck"]["matcher"] == "200"
+        # Odoo's restart after an outage of the database takes up to 20 s; a dead server is found in 50 s.
+        unanswered = targets["healthCheck"]["interval"] * targets["healthCheck"]["unhealthyThreshold"]
+        assert 40 <= unanswered <= 60
     assert rpc["stickiness"]["enabled"] is False
     assert web["stickiness"]["enabled"] is True
 

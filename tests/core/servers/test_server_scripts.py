@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import configparser
+import functools
 import hashlib
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -34,8 +37,11 @@ from core.servers.files.openerp_server import (
     common,
     file_store,
     first_start,
+    from_debian,
+    from_nightly,
     install,
     secret_values,
+    serve,
     tenants,
 )
 from tests.core.servers.conftest import SAAS, MakeServer
@@ -52,14 +58,6 @@ def settings(make_server: MakeServer) -> common.Server:
     return server_settings(make_server())
 
 
-@pytest.fixture(autouse=True)
-def quiet_console(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    console = tmp_path / "console"
-    console.touch()
-    monkeypatch.setattr(common, "CONSOLE", console)
-    return console
-
-
 class Clock:
     def __init__(self) -> None:
         self.time = 0.0
@@ -74,7 +72,7 @@ class Clock:
 # Patience and errors.
 
 
-def test_what_fails_at_first_is_tried_again_and_said_once(quiet_console: Path) -> None:
+def test_what_fails_at_first_is_tried_again_and_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     clock, results = Clock(), [OSError("no route"), OSError("no route"), None]
 
     def action() -> str:
@@ -84,7 +82,7 @@ def test_what_fails_at_first_is_tried_again_and_said_once(quiet_console: Path) -
         return "here"
 
     assert common.keep_trying("secret", action, seconds=60, sleep=clock.sleep, now=clock.now) == "here"
-    assert quiet_console.read_text().count("no route") == 1
+    assert capsys.readouterr().err.count("no route") == 1
 
 
 def test_patience_ends_with_the_last_reason() -> None:
@@ -116,18 +114,12 @@ def test_a_failed_command_says_why_and_never_what_it_was_told_in_secret() -> Non
     assert "the-password" not in str(failure.value)
 
 
-def test_a_missing_console_is_not_created(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(common, "CONSOLE", tmp_path / "none")
-    common.tell("something")
-    assert not (tmp_path / "none").exists()
-
-
 def test_a_step_that_fails_ends_with_one_sentence_on_the_console(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quiet_console: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(common, "CONFIG_DIR", tmp_path)
-    assert program.main(["install"]) == 1
-    text = quiet_console.read_text()
+    assert program.main(["install"]) == program.FINAL
+    text = capsys.readouterr().err
     assert text.startswith("openerp: install failed: the settings of this server cannot be read")
     assert "Traceback" not in text
 
@@ -242,7 +234,7 @@ def test_a_package_of_another_hash_is_refused_and_not_installed(
     with pytest.raises(
         common.StepError, match=r"has SHA-256 b{64}, but the setting package\.sha256 says a{64}"
     ):
-        install.install_odoo(settings)
+        from_nightly.install_odoo(settings)
     assert list(tmp_path.glob("*.deb")) == []
 
 
@@ -357,19 +349,24 @@ def test_an_empty_database_is_made_once_under_the_lock(
     prepare(settings, database)
     assert "pg_advisory_lock" in database.statements[0]
     assert [arguments[0] for arguments, _ in commands] == ["server", "shell"]
-    assert database.kept == {"environment": "production", "release": "19.0", "first_start": "done"}
+    assert database.kept == {
+        "environment": "production",
+        "origin": "production",
+        "release": "19.0",
+        "first_start": "done",
+    }
     prepare(settings, database)
     assert len(commands) == 2
 
 
 def test_the_administrators_password_goes_through_standard_input_alone(
-    settings: common.Server, commands: list[tuple[list[str], str | None]], quiet_console: Path
+    settings: common.Server, commands: list[tuple[list[str], str | None]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     database = FakeDatabase(set(), {}, {"auth_signup.invitation_scope": "b2b"})
     database.installed = {"base", "web", *settings["modules"]}
     prepare(settings, database)
     assert all("secret" not in " ".join(arguments) for arguments, _ in commands)
-    assert "secret" not in quiet_console.read_text()
+    assert "secret" not in capsys.readouterr().err
     script = commands[1][1]
     assert script
     found = [node.value for node in ast.walk(ast.parse(script)) if isinstance(node, ast.Constant)]
@@ -409,6 +406,13 @@ def test_a_making_that_was_cut_short_is_taken_up_again(
             {"database.is_neutralized": "True"},
             "neutralised copy",
         ),
+        (
+            "training",
+            {"environment": "training", "origin": "production"},
+            {},
+            "a copy from production that was never neutralised",
+        ),
+        ("development", {"environment": "development"}, {}, "from elsewhere that was never neutralised"),
         ("production", {}, {}, "says nothing of its environment"),
         ("development", {}, {}, "says nothing of its environment"),
     ],
@@ -429,6 +433,110 @@ def test_a_database_that_is_not_ours_is_neither_changed_nor_served(
     assert database.kept == before
 
 
+@pytest.mark.parametrize(
+    ("environment", "origin", "neutralised"),
+    [
+        ("production", "production", False),
+        ("development", "development", False),
+        ("training", "training", False),
+        ("training", "production", True),
+        ("development", "elsewhere", True),
+        ("production", "development", False),
+    ],
+)
+def test_a_database_is_served_where_it_was_made_and_elsewhere_when_neutralised(
+    environment: str, origin: str, neutralised: bool
+) -> None:
+    state = {"environment": environment, "origin": origin, "first_start": "done"}
+    parameters = {"database.is_neutralized": "true"} if neutralised else {}
+    database = FakeDatabase({"ir_module_module"}, state, parameters)
+    assert first_start.why_not_ours(database, "openerp", environment) is None
+
+
+def get(port: int, path: str) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        return refused.code
+
+
+def test_a_server_without_its_database_is_well_and_asks_for_patience(
+    settings: common.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    answers: list[tuple[int, int]] = []
+    closed: list[str] = []
+    database = FakeDatabase({"ir_module_module"}, {"environment": "production", "origin": "production"}, {})
+    monkeypatch.setattr(database, "close", lambda: closed.append("x"), raising=False)
+
+    def connect(server: common.Server, name: str) -> FakeDatabase:
+        if len(answers) < 2:
+            raise OSError("no route to the database")
+        return database
+
+    def sleep(seconds: float) -> None:
+        answers.append((get(port, "/web/health"), get(port, "/web/login")))
+
+    monkeypatch.setattr(first_start, "connect", connect)
+    monkeypatch.setattr(
+        common, "keep_trying", functools.partial(common.keep_trying, sleep=sleep, now=lambda: 0.0)
+    )
+    serve.wait_for_databases({**settings, "odoo_gevent_port": port}, ["openerp", "openerp_test"])
+    assert answers == [(200, 503), (200, 503)]
+    assert len(closed) == 2
+    with socket.socket() as again:
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind(("127.0.0.1", port))
+
+
+def test_odoo_is_not_started_on_a_database_that_is_not_ours(
+    settings: common.Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    ours = FakeDatabase({"ir_module_module"}, {"environment": "production"}, {})
+    copied = FakeDatabase({"ir_module_module"}, {"environment": "training"}, {})
+    for database in (ours, copied):
+        monkeypatch.setattr(database, "close", lambda: None, raising=False)
+    monkeypatch.setattr(common, "CONFIG_DIR", tmp_path)
+    (tmp_path / "server.json").write_text(json.dumps(settings))
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execvp", lambda file, arguments: started.append(arguments))
+    monkeypatch.setattr(
+        first_start, "connect", lambda server, name: copied if name == "openerp_test" else ours
+    )
+    assert program.main(["serve"]) == 78
+    assert started == []
+    assert "openerp_test belongs to training, but this server to production" in capsys.readouterr().err
+    copied.kept["environment"] = "production"
+    assert program.main(["serve"]) == 0
+    assert started == [["odoo", "--config", str(tmp_path / "odoo.conf")]]
+
+
+def test_a_tenants_instance_looks_at_its_own_database_with_its_own_role(
+    settings: common.Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(common, "CONFIG_DIR", tmp_path)
+    (tmp_path / "tenants").mkdir()
+    (tmp_path / "tenants" / "acme.json").write_text(
+        json.dumps({"database_name": "acme", "database_role": "openerp_app_acme"})
+    )
+    seen: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(
+        serve, "wait_for_databases", lambda server, names: seen.append((server["database_role"], names))
+    )
+    monkeypatch.setattr(os, "execvp", lambda file, arguments: seen.append((file, arguments)))
+    serve.serve(settings, "acme")
+    assert seen == [
+        ("openerp_app_acme", ["acme"]),
+        ("odoo", ["odoo", "--config", str(tmp_path / "tenants" / "acme.conf")]),
+    ]
+
+
 def test_a_file_store_that_is_not_mounted_stops_the_first_start(
     settings: common.Server, tmp_path: Path
 ) -> None:
@@ -445,6 +553,7 @@ TENANT = {
     "role": "openerp_app_acme",
     "host": "acme.example.com",
     "secret_arn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:acme-AbCdEf",
+    "administrator_secret_arn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:admin-AbCdEf",
 }
 
 
@@ -456,6 +565,7 @@ def test_a_tenant_that_would_break_a_file_is_refused() -> None:
         ("database", "a b"),
         ("role", ""),
         ("secret_arn", "hunter2"),
+        ("administrator_secret_arn", ""),
     ):
         with pytest.raises(ValueError, match=key):
             tenants.read_tenant(json.dumps({**TENANT, key: value}))
@@ -537,9 +647,14 @@ def test_new_tenants_start_and_removed_ones_stop(
 # What travels.
 
 
-def without_what_readers_need(source: str) -> str:
-    """Return the syntax of `source` less docstrings and annotations."""
+def what_runs(source: str) -> str:
+    """Return the syntax of `source` less docstrings, annotations and what only type checkers read."""
     tree = ast.parse(source)
+    tree.body = [
+        part
+        for part in tree.body
+        if not (isinstance(part, ast.If) and ast.unparse(part.test) == "TYPE_CHECKING")
+    ]
     for node in ast.walk(tree):
         if isinstance(node, ast.arg):
             node.annotation = None
@@ -553,6 +668,11 @@ def without_what_readers_need(source: str) -> str:
                 if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
             ]
             node.body = kept or ([] if isinstance(node, ast.Module) else [ast.Pass()])  # type: ignore[attr-defined]  # every node with a body
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    for part in tree.body:
+        if isinstance(part, ast.Import | ast.ImportFrom):
+            part.names = [name for name in part.names if (name.asname or name.name).split(".")[0] in used]
+    tree.body = [part for part in tree.body if getattr(part, "names", True)]
     return ast.dump(tree)
 
 
@@ -560,7 +680,7 @@ def without_what_readers_need(source: str) -> str:
 def test_scripts_travel_without_comments_and_do_the_same(path: Path) -> None:
     source = path.read_text()
     bare = bare_source(source)
-    assert without_what_readers_need(bare) == without_what_readers_need(source)
+    assert what_runs(bare) == what_runs(source)
     assert len(bare) < len(source)
 
 
@@ -569,7 +689,15 @@ def test_bare_source_keeps_what_only_looks_like_a_comment() -> None:
         'def f(a: int = 1) -> str:\n    """Doc."""\n    # gone\n    return f"""# kept\n\n  {a}"""  # gone\n'
     )
     bare = bare_source(source)
-    assert bare == 'def f(a = 1):\n    return f"""# kept\n\n  {a}"""\n'
+    assert bare == 'def f(a = 1):\n\treturn f"""# kept\n\n  {a}"""\n'
+
+
+def test_bare_source_keeps_the_imports_that_run_and_no_others() -> None:
+    source = (
+        "from __future__ import annotations\nimport os.path, sys\nfrom typing import TYPE_CHECKING, Any\n"
+        "if TYPE_CHECKING:\n    from x import y\ndef f(a: Any) -> y:\n    if a:\n        return os.path.sep\n"
+    )
+    assert bare_source(source) == "import os.path\ndef f(a):\n\tif a:\n\t\treturn os.path.sep\n"
 
 
 @pytest.mark.skipif(
@@ -592,8 +720,8 @@ def test_every_step_that_a_unit_runs_exists(server: ServerConfiguration) -> None
 def test_odoo_comes_from_the_mirror_that_the_machine_is_set_up_with(monkeypatch: pytest.MonkeyPatch) -> None:
     listed = "https://mirror.example/debian-security/\nhttps://mirror.example/debian/\n"
     monkeypatch.setattr(common, "run", lambda command, **_: listed)
-    assert install.mirror() == "https://mirror.example/debian/"
-    assert install.mirror() in install.SID_SOURCE.format(mirror=install.mirror())
+    assert from_debian.mirror() == "https://mirror.example/debian/"
+    assert from_debian.mirror() in from_debian.SID_SOURCE.format(mirror=from_debian.mirror())
     monkeypatch.setattr(common, "run", lambda command, **_: "")
     with pytest.raises(common.StepError, match="no source of Debian"):
-        install.mirror()
+        from_debian.mirror()

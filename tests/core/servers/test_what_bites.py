@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from components.load_balancer import IDLE_TIMEOUT_SECONDS
 from core import names
 from core.servers import ServerConfiguration
 from core.servers.cloud_init import cloud_config
@@ -73,13 +74,62 @@ def test_odoo_comes_back_after_a_database_outage_however_long(server: ServerConf
         assert directives(text, "StartLimitIntervalSec") == ["0"]
 
 
+def test_odoo_is_started_by_what_looks_at_the_databases_first(server: ServerConfiguration) -> None:
+    """`openerp-server serve` becomes Odoo; its status for a database that is not ours is final."""
+    tenants = {"odoo-tenant@.service": " %i"} if server.tenants_parameter_path else {}
+    for name, argument in {"openerp-odoo.service": "", **tenants}.items():
+        text = units(server)[name]
+        assert directives(text, "ExecStart") == [f"/usr/local/sbin/openerp-server serve{argument}"]
+        assert directives(text, "RestartPreventExitStatus") == ["78"]
+        assert directives(text, "OnFailure") == ["openerp-failed@%n.service"]
+
+
+def test_what_our_scripts_say_reaches_the_console(server: ServerConfiguration) -> None:
+    for name, text in services(server).items():
+        if "openerp-server" in text:
+            assert directives(text, "StandardError") == ["journal+console"], name
+
+
+def test_nginx_keeps_connections_longer_than_the_load_balancer_does(server: ServerConfiguration) -> None:
+    """Otherwise the load balancer sends a request on a connection that just ended: a 502 now and then."""
+    text = files(server)["/etc/openerp/nginx.conf"]
+    found = re.search(r"^keepalive_timeout (\d+)s;$", text, re.MULTILINE)
+    assert found
+    assert int(found[1]) > IDLE_TIMEOUT_SECONDS
+    assert "keepalive_requests 1000000;" in text
+
+
+def test_health_does_not_wait_for_a_free_worker(server: ServerConfiguration) -> None:
+    text = files(server)["/etc/openerp/nginx.conf"]
+    health = text.split(f"location = {server.health_path} {{")[1].split("}")[0]
+    assert "proxy_pass http://odoo_websocket;" in health
+
+
+def test_agents_that_cannot_be_had_are_tried_less_and_less(server: ServerConfiguration) -> None:
+    text = units(server)["openerp-agents.service"]
+    assert directives(text, "Restart") == ["on-failure"]
+    assert directives(text, "RestartSteps") == ["5"]
+    assert directives(text, "RestartMaxDelaySec") == ["1h"]
+
+
+def test_nginx_stops_before_odoo_and_finishes_what_it_began(server: ServerConfiguration) -> None:
+    """Units stop in the opposite order of their `After=`."""
+    nginx, odoo = units(server)["openerp-nginx.service"], units(server)["openerp-odoo.service"]
+    assert directives(nginx, "KillSignal") == ["SIGQUIT"]
+    assert "openerp-ready.service" in directives(nginx, "After")[0]
+    assert "openerp-odoo.service" in directives(units(server)["openerp-ready.service"], "After")[0]
+    assert "srv-openerp.mount" in directives(units(server)["openerp-first-start.service"], "After")[0]
+    assert directives(odoo, "KillMode") == ["mixed"]
+    assert int(directives(nginx, "TimeoutStopSec")[0]) >= 60
+    assert int(directives(odoo, "TimeoutStopSec")[0]) >= 60
+
+
 def test_the_database_manager_is_closed_twice(server: ServerConfiguration) -> None:
     options = odoo_conf(server)
     assert options["list_db"] == "False"
     assert options["admin_passwd"] == ""
     assert (
-        "location ~ ^/web/database(/|$) {\n    return 404;"
-        in files(server)["/etc/openerp/nginx-locations.conf"]
+        "location ~ ^/web/database(/|$) {\nreturn 404;" in files(server)["/etc/openerp/nginx-locations.conf"]
     )
 
 

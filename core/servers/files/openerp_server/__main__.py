@@ -1,10 +1,10 @@
-"""One command for each step; every failure is one sentence on the console and exit status 1."""
+"""One command for each step; every failure is one sentence on the console and exit status 78."""
 
 from __future__ import annotations
 
 import sys
 
-from . import agents, common, file_store, first_start, install, ready, report, secret_values
+from . import agents, common, file_store, first_start, install, ready, report, secret_values, serve
 
 STEPS = {
     "install": install.install,
@@ -12,8 +12,12 @@ STEPS = {
     "file-store-certificate": file_store.sign_certificate,
     "secrets": secret_values.fetch_database_password,
     "first-start": first_start.first_start,
+    "test-database": first_start.test_database,
+    "serve": serve.serve,
     "ready": ready.wait_until_ready,
 }
+FINAL = 78
+"""EX_CONFIG of sysexits.h; with it the unit of Odoo is not started again."""
 
 
 def main(arguments: list[str]) -> int:
@@ -30,7 +34,7 @@ def main(arguments: list[str]) -> int:
             STEPS[step](common.read_server(), *rest)
     except common.StepError as failure:
         common.tell(f"{step} failed: {failure}")
-        return 1
+        return FINAL
     return 0
 
 

@@ -8,15 +8,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Server = dict[str, Any]
+    Result = TypeVar("Result")
 
 CONFIG_DIR = Path("/etc/openerp")
 RUN_DIR = Path("/run/openerp")
-CONSOLE = Path("/dev/console")
-Server = dict[str, Any]
-Result = TypeVar("Result")
 
 
 class StepError(Exception):
@@ -33,16 +35,8 @@ def read_server(path: Path | None = None) -> Server:
 
 
 def tell(sentence: str) -> None:
-    """Write `sentence` to the journal and, where there is one, to the console."""
-    line = f"openerp: {sentence}"
-    print(line, file=sys.stderr, flush=True)
-    with contextlib.suppress(OSError):
-        # Not created where there is none, as in a container.
-        console = os.open(CONSOLE, os.O_WRONLY | os.O_APPEND | os.O_NOCTTY)
-        try:
-            os.write(console, f"{line}\n".encode())
-        finally:
-            os.close(console)
+    """Say `sentence` to standard error, which the units lead to the journal and to the console."""
+    print(f"openerp: {sentence}", file=sys.stderr, flush=True)
 
 
 def keep_trying(

@@ -1,18 +1,20 @@
 """The databases: made once, by whichever server comes first, and never served when they are not ours.
 
-A table of our own, `openerp_server_state`, holds how far the making came and which environment the
-database belongs to. A database that holds an Odoo but no such table came from somewhere else: it is not
-touched and not served until its environment was written down (`docs/servers.md`).
+A table of our own, `openerp_server_state`, holds how far the making came, which environment the database
+belongs to, and for which it was made. A database that holds an Odoo but no such table came from somewhere
+else: it is not touched and not served until its environment was written down (`docs/servers.md`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import common, secret_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 LOCK = 7_106_469_853
 """Any number, as long as every server takes the same («openerp» has no meaning to PostgreSQL)."""
@@ -73,8 +75,11 @@ class Database:
         self.connection.close()
 
 
-def connect(server: common.Server, name: str, role: str, password: str) -> Database:
-    """Log in to the database `name` over TLS, with the server's certificate verified."""
+def connect(server: common.Server, name: str, password: str | None = None) -> Database:
+    """Log in to the database `name` over TLS, with the server's certificate verified.
+
+    Without `password` libpq takes it from the file that `PGPASSFILE` names.
+    """
     import psycopg2  # type: ignore[import-untyped,import-not-found,unused-ignore]  # Debian's, on servers only
 
     return Database(
@@ -82,12 +87,12 @@ def connect(server: common.Server, name: str, role: str, password: str) -> Datab
             host=server["database_host"],
             port=server["database_port"],
             dbname=name,
-            user=role,
+            user=server["database_role"],
             password=password,
             sslmode="verify-full",
             sslrootcert=server["database_ca"],
             connect_timeout=10,
-            application_name="openerp first start",
+            application_name="openerp-server",
         )
     )
 
@@ -105,18 +110,26 @@ def why_not_ours(database: Database, name: str, environment: str) -> str | None:
         return f"the database {name} belongs to {marked}, but this server to {environment}"
     if environment == "production" and neutralised:
         return f"the database {name} is a neutralised copy, which production must not serve"
+    origin = database.state("origin") or "elsewhere"
+    if marked is not None and environment not in ("production", origin) and not neutralised:
+        return f"the database {name} is a copy from {origin} that was never neutralised"
     return None
 
 
 def odoo(server: common.Server, configuration: Path, arguments: list[str], text: str | None = None) -> None:
     """Run an Odoo command as Odoo's user, with `text` on its standard input."""
+    user = server["user"]
     common.run(
-        # Its log to standard error, so that a failure can say why.
-        ["odoo", *arguments, "--config", str(configuration), "--logfile", ""],
+        [
+            # Modules run code while they are installed, and must not have the role's credentials either.
+            *("systemd-run", "--scope", "--quiet", "--collect"),
+            "--property=IPAddressDeny=169.254.169.254/32 fd00:ec2::254/128",
+            # Nothing goes on under a lock that ended with this process.
+            *("setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--pdeathsig", "KILL"),
+            # Its log to standard error, so that a failure can say why.
+            *("odoo", *arguments, "--config", str(configuration), "--logfile", ""),
+        ],
         text=text,
-        user=server["user"],
-        group=server["user"],
-        extra_groups=[],
         umask=0o027,
         env={
             "PATH": "/usr/bin:/bin",
@@ -156,7 +169,8 @@ def initialise(server: common.Server, configuration: Path, database: Database, n
     """Make the database `name`: modules, password, safe settings; the last step marks it as done."""
     wanted = ["base", "web", *server["modules"]]
     common.tell(f"making the database {name} with {', '.join(wanted)}")
-    database.set_state("environment", server["environment"])
+    for key in ("environment", "origin"):
+        database.set_state(key, server["environment"])
     database.set_state("first_start", "begun")
     odoo(
         server,
@@ -209,26 +223,36 @@ def check_file_store(server: common.Server) -> None:
         raise common.StepError(f"the file store is not mounted at {server['shared_dir']}")
 
 
+def of_tenant(server: common.Server, tenant: str) -> tuple[common.Server, Path]:
+    """Return the settings and the odoo.conf of a tenant's instance; of the server itself without a tenant."""
+    if not tenant:
+        return server, common.CONFIG_DIR / "odoo.conf"
+    folder = common.CONFIG_DIR / "tenants"
+    return {**server, **common.read_server(folder / f"{tenant}.json")}, folder / f"{tenant}.conf"
+
+
+def make_database(server: common.Server, configuration: Path, name: str) -> None:
+    """Make the database `name` ready, or wait until another server has."""
+
+    def log_in() -> Database:
+        return connect(server, name, secret_values.fetch(server, server["database_secret_arn"]))
+
+    # A real login, not pg_isready, which answers before the role exists.
+    database = common.keep_trying(f"login to the database {name}", log_in, seconds=1800)
+    try:
+        prepare(server, configuration, database, name)
+    finally:
+        database.close()
+
+
 def first_start(server: common.Server, tenant: str = "") -> None:
-    """Make ready what this server, or one tenant's instance on it, serves."""
-    if tenant:
-        server = {**server, **common.read_server(common.CONFIG_DIR / "tenants" / f"{tenant}.json")}
-        configuration = common.CONFIG_DIR / "tenants" / f"{tenant}.conf"
-        names = [server["database_name"]]
-    else:
-        configuration = common.CONFIG_DIR / "odoo.conf"
-        names = [server["database_name"], server["test_database_name"]]
+    """Make ready what this server, or one tenant's instance on it, needs to serve."""
+    server, configuration = of_tenant(server, tenant)
     check_file_store(server)
     make_shared_folders(server)
-    for name in names:
+    make_database(server, configuration, server["database_name"])
 
-        def log_in(name: str = name) -> Database:
-            password = secret_values.fetch(server, server["database_secret_arn"])
-            return connect(server, name, server["database_role"], password)
 
-        # A real login, not pg_isready, which answers before the role exists.
-        database = common.keep_trying(f"login to the database {name}", log_in, seconds=1800)
-        try:
-            prepare(server, configuration, database, name)
-        finally:
-            database.close()
+def test_database(server: common.Server) -> None:
+    """Make the test database, while the working one is served already."""
+    make_database(server, common.CONFIG_DIR / "odoo.conf", server["test_database_name"])

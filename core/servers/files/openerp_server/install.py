@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import grp
 import hashlib
+import importlib
 import os
 import pwd
 import shutil
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import common
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MARKER = Path("/var/lib/openerp-installed")
 CACHE = Path("/var/cache/openerp")
 POLICY = Path("/usr/sbin/policy-rc.d")
-APT = Path("/etc/apt")
 PACKAGES = (
     "ca-certificates",
     "logrotate",
@@ -30,23 +33,9 @@ PACKAGES = (
     "stunnel4",
     "unattended-upgrades",
 )
-PACKAGE_SERVICES = ("odoo.service", "nginx.service", "stunnel4.service")
-"""Units that come with packages, or ran already in a prepared image; ours take their place."""
-SID_SOURCE = """Types: deb
-URIs: {mirror}
-Suites: sid
-Components: main
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-"""
-
-
-def mirror() -> str:
-    """Return where the machine's own sources get Debian from."""
-    listed = common.run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Component: main"])
-    for uri in listed.split():
-        if not uri.rstrip("/").endswith("-security"):
-            return uri
-    raise common.StepError("apt has no source of Debian's main packages")
+PACKAGE_SERVICES = ("odoo", "nginx", "stunnel4", "rpcbind", "rpcbind.socket", "ssh", "ssh.socket")
+"""Units that come with packages, or ran already in a prepared image; ours take their place. NFS 4.1 needs no
+rpcbind, people come in by Session Manager: no port of theirs stays open."""
 
 
 def download(url: str, path: Path) -> str:
@@ -88,38 +77,6 @@ def patient_apt(*arguments: str) -> None:
             raise RuntimeError(str(failure)) from failure
 
     common.keep_trying(f"apt-get {arguments[0]}", attempt, seconds=600, pause=10)
-
-
-def nightly_url(server: common.Server) -> str:
-    """Return the address of the official nightly package of the pinned date."""
-    release, date = server["release"], server["package_date"]
-    return f"https://nightly.odoo.com/{release}/nightly/deb/odoo_{release}.{date}_all.deb"
-
-
-def install_odoo(server: common.Server) -> None:
-    """Install Odoo from where the settings say; a package of another hash is refused."""
-    source = server["package_source"]
-    if source == "nightly":
-        url = nightly_url(server)
-        path = CACHE / url.rsplit("/", 1)[1]
-        found = common.keep_trying(f"download of {url}", lambda: download(url, path), seconds=600)
-        if found != server["package_sha256"]:
-            path.unlink()
-            raise common.StepError(
-                f"{url} has SHA-256 {found}, but the setting package.sha256 says {server['package_sha256']}"
-            )
-        patient_apt("install", "--no-install-recommends", str(path))
-        path.unlink()
-    elif source == "debian":
-        series = server["release"].split(".")[0]
-        names = (f"odoo-{series}", "tzdata-legacy")
-        (APT / "sources.list.d" / "openerp-odoo.sources").write_text(SID_SOURCE.format(mirror=mirror()))
-        (APT / "preferences.d" / "openerp-odoo").write_text(
-            "Package: *\nPin: release n=sid\nPin-Priority: 100\n\n"
-            f"Package: {' '.join(names)}\nPin: release n=sid\nPin-Priority: 600\n"
-        )
-        patient_apt("update")
-        patient_apt("install", "--no-install-recommends", *names)
 
 
 def check_odoo(server: common.Server) -> None:
@@ -191,10 +148,10 @@ def install(server: common.Server) -> None:
         if server["package_source"] != "image":
             patient_apt("update")
             patient_apt("install", "--no-install-recommends", *PACKAGES)
-            install_odoo(server)
+            # A server carries the one of these modules that it needs.
+            importlib.import_module(f".from_{server['package_source']}", __package__).install_odoo(server)
         check_odoo(server)
-    for unit in PACKAGE_SERVICES:
-        common.run(["systemctl", "mask", "--now", unit])
+    common.run(["systemctl", "mask", "--now", *PACKAGE_SERVICES])
     make_user(server)
     make_folders(server)
     fetch_database_ca(server)

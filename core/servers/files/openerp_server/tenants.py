@@ -11,23 +11,25 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import common, secret_values
+
+if TYPE_CHECKING:
+    Tenant = dict[str, Any]
 
 FIRST_PORT = 20000
 LAST_PORT = 29999
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
-Tenant = dict[str, Any]
 
 
 def read_tenant(text: str) -> Tenant:
     """Return the tenant that a parameter describes.
 
-    Raises `ValueError` when it is not JSON with name, database, role, host and secret_arn, or when one
-    of them could not be written into a configuration file as it is.
+    Raises `ValueError` when it is not JSON with name, database, role, host and both secrets, or when
+    one of them could not be written into a configuration file as it is.
     """
     tenant = json.loads(text)
     if not isinstance(tenant, dict):
@@ -35,8 +37,9 @@ def read_tenant(text: str) -> Tenant:
     for key, form in (("name", NAME), ("database", IDENTIFIER), ("role", IDENTIFIER), ("host", HOST)):
         if not isinstance(tenant.get(key), str) or not form.fullmatch(tenant[key]):
             raise ValueError(f"{key} is {tenant.get(key)!r}")
-    if not str(tenant.get("secret_arn", "")).startswith("arn:"):
-        raise ValueError("secret_arn is no ARN")
+    for key in ("secret_arn", "administrator_secret_arn"):
+        if not str(tenant.get(key, "")).startswith("arn:"):
+            raise ValueError(f"{key} is no ARN")
     return tenant
 
 
@@ -93,7 +96,6 @@ def nginx_configuration(server: common.Server, tenant: Tenant, port: int) -> str
     name = f"tenant_{tenant['name']}"
     return f"""upstream {name} {{
     server 127.0.0.1:{port} max_fails=0;
-    keepalive 8;
 }}
 server {{
     listen {server["target_port"]};
@@ -145,10 +147,10 @@ def serve(server: common.Server, tenant: Tenant, port: int, folder: Path, secret
         "database_name": tenant["database"],
         "database_role": tenant["role"],
         "database_secret_arn": tenant["secret_arn"],
-        "administrator_secret_arn": tenant.get("administrator_secret_arn")
-        or server["administrator_secret_arn"],
+        "administrator_secret_arn": tenant["administrator_secret_arn"],
         "public_host": tenant["host"],
         "odoo_http_port": port,
+        "odoo_gevent_port": port,
         "password_file": f"tenants/{name}.pgpass",
     }
     password = secret_values.fetch(server, tenant["secret_arn"])

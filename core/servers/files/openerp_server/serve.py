@@ -1,0 +1,73 @@
+"""Odoo, once its databases are there and ours.
+
+While the database server is away this process, not Odoo, answers the load balancer's health check: nothing
+is wrong with this server, and a new one in its place would be no better off.
+"""
+
+from __future__ import annotations
+
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+from . import common, first_start
+
+FOREVER = 1e9
+
+
+class Waiting(BaseHTTPRequestHandler):
+    """Says that this server is well, and everything else is to be tried again."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.send_response(200 if self.path == "/web/health" else 503)
+        self.send_header("Content-Length", "0")
+        self.send_header("Retry-After", "5")
+        self.end_headers()
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Keep quiet."""
+
+
+def refuse_what_is_not_ours(server: common.Server, name: str) -> None:
+    """Raise `StepError` when the database `name` must not be served; another error while it is away."""
+    database = first_start.connect(server, name)
+    try:
+        if reason := first_start.why_not_ours(database, name, server["environment"]):
+            raise common.StepError(reason)
+    finally:
+        database.close()
+
+
+def wait_for_databases(server: common.Server, names: list[str]) -> None:
+    """Return once all databases answer and are ours; raise `StepError` when one is not."""
+    answering: list[ThreadingHTTPServer] = []
+
+    def look() -> None:
+        try:
+            for name in names:
+                refuse_what_is_not_ours(server, name)
+        except common.StepError:
+            raise
+        except Exception:
+            if not answering:
+                answering.append(ThreadingHTTPServer(("127.0.0.1", server["odoo_gevent_port"]), Waiting))
+                Thread(target=answering[0].serve_forever, daemon=True).start()
+            raise
+
+    try:
+        common.keep_trying("databases", look, seconds=FOREVER)
+    finally:
+        for waiting in answering:
+            waiting.shutdown()
+            waiting.server_close()
+
+
+def serve(server: common.Server, tenant: str = "") -> None:
+    """Become Odoo, of this server or of one tenant; never with a database that is not ours."""
+    server, configuration = first_start.of_tenant(server, tenant)
+    names = [server["database_name"]]
+    if not tenant:
+        names.append(server["test_database_name"])
+    wait_for_databases(server, names)
+    os.execvp("odoo", ["odoo", "--config", str(configuration)])  # noqa: S606  no shell is wanted
