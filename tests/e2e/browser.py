@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "dist" / "e2e"
@@ -53,20 +53,19 @@ def trust(authority: Path, home: Path) -> None:
 
 
 @contextmanager
-def chromium(home: Path, hosts: Mapping[str, str]) -> Iterator[Browser]:
+def chromium(driver: Playwright, home: Path, hosts: Mapping[str, str]) -> Iterator[Browser]:
     """A browser whose profile and trusted authorities are in `home`, and that knows these host names."""
     found = next(filter(None, map(shutil.which, CHROMIUM)))
     rules = ",".join(f"MAP {name} {address}" for name, address in hosts.items())
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=found,
-            args=[*FLAGS, f"--host-resolver-rules={rules}"],
-            env={"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
-        )
-        try:
-            yield browser
-        finally:
-            browser.close()
+    browser = driver.chromium.launch(
+        executable_path=found,
+        args=[*FLAGS, f"--host-resolver-rules={rules}"],
+        env={"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+    )
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 def open_page(browser: Browser, url: str) -> Page:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,9 @@ def administrator(live: Deployment) -> tuple[str, str]:
 @pytest.fixture(scope="session")
 def people(entrance: Entrance, administrator: tuple[str, str]) -> list[tuple[str, str]]:
     """Accounts of a few people, and some hundred contacts for them to work with."""
-    return asyncio.run(prepare(entrance, *administrator, users=PEOPLE))
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        work = prepare(entrance, *administrator, users=PEOPLE)
+        return thread.submit(lambda: asyncio.run(work)).result()
 
 
 @pytest.fixture(scope="session")

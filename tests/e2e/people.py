@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from yarl import URL
@@ -22,7 +23,10 @@ def as_person(
     *,
     log_in: bool = True,
 ) -> _T:
-    """Let a person do something in a session of their own."""
+    """Let a person do something in a session of their own.
+
+    In a thread of its own: this one may have an event loop already, which is the browser's.
+    """
 
     async def run() -> _T:
         person = Person(entrance, *login, record=Record(), seed=1)
@@ -33,7 +37,8 @@ def as_person(
         finally:
             await person.close()
 
-    return asyncio.run(run())
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(lambda: asyncio.run(run())).result()
 
 
 async def make_api_key(person: Person, password: str) -> str:

@@ -77,7 +77,7 @@ def test_links_in_mails_are_https_with_the_public_host(
         user = [["id", "=", person.user_id]]
         (one,) = await person.call_kw("res.users", "search_read", user, ["partner_id"])
         template = await person.call_kw(
-            "ir.model.data", "search_read", [["name", "=", "reset_password_email"]], ["res_id", "module"]
+            "ir.model.data", "search_read", [["name", "=", "set_password_email"]], ["res_id", "module"]
         )
         assert template
         partner = one["partner_id"][0]

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect
+from playwright.sync_api import Browser, Error, Page, Playwright, expect, sync_playwright
 
 from tests.e2e.browser import attach, chromium, create_contact, log_in, open_page, screenshot, trust
 from tests.e2e.deployment import Deployment
@@ -19,10 +19,18 @@ CONTENT = b"what stands in the file\n"
 
 
 @pytest.fixture(scope="module")
-def browser(live: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def driver() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser(
+    live: Deployment, driver: Playwright, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
     home = tmp_path_factory.mktemp("browser")
     trust(live.clients / "ca.pem", home)
-    with chromium(home, live.hosts) as started:
+    with chromium(driver, home, live.hosts) as started:
         yield started
 
 
@@ -45,16 +53,22 @@ def attachment(page: Page, tmp_path_factory: pytest.TempPathFactory) -> str:
     return file.name
 
 
+@pytest.fixture(scope="module")
+def channel(entrance: Entrance, administrator: tuple[str, str]) -> int:
+    """The channel that everybody is in."""
+    return as_person(entrance, administrator, general_channel)
+
+
 def test_the_first_login_opens_the_web_client(page: Page, entrance: Entrance) -> None:
     screenshot(page, "after-login")
     assert page.url.startswith(f"{entrance.url}/odoo")
 
 
 def test_a_browser_that_does_not_trust_the_authority_refuses_the_page(
-    live: Deployment, entrance: Entrance, tmp_path: Path
+    live: Deployment, driver: Playwright, entrance: Entrance, tmp_path: Path
 ) -> None:
     with (
-        chromium(tmp_path, live.hosts) as stranger,
+        chromium(driver, tmp_path, live.hosts) as stranger,
         pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"),
     ):
         open_page(stranger, entrance.url).goto("/web/login")
@@ -102,10 +116,9 @@ def test_a_session_made_on_one_server_is_known_on_the_other(
 
 
 def test_a_message_of_somebody_else_appears_in_the_browser(
-    page: Page, entrance: Entrance, people: list[tuple[str, str]]
+    page: Page, channel: int, entrance: Entrance, people: list[tuple[str, str]]
 ) -> None:
     text = f"heard you {uuid.uuid4().hex[:8]}"
-    channel = as_person(entrance, people[0], general_channel)
     page.goto(f"/odoo/discuss?active_id=discuss.channel_{channel}")
     expect(page.locator(".o-mail-Composer").first).to_be_visible()
     as_person(entrance, people[0], lambda person: post(person, channel, text))
@@ -114,10 +127,10 @@ def test_a_message_of_somebody_else_appears_in_the_browser(
 
 
 def test_a_message_comes_through_a_websocket_of_either_server(
-    two: Deployment, entrance: Entrance, people: list[tuple[str, str]]
+    two: Deployment, channel: int, entrance: Entrance, people: list[tuple[str, str]]
 ) -> None:
     async def heard(person: Person) -> list[bool]:
-        channel, results = await general_channel(person), []
+        results = []
         for cookies in await two_servers(person):
             choose(person, entrance.url, cookies)
             text = f"across {uuid.uuid4().hex[:8]}"

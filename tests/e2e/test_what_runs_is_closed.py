@@ -51,9 +51,10 @@ def test_weak_encryption_is_refused(
         context.minimum_version, context.maximum_version = lowest, highest
     with (
         socket.create_connection((address, port), timeout=10) as plain,
-        pytest.raises((ssl.SSLError, OSError)),
+        pytest.raises(OSError),
+        context.wrap_socket(plain, server_hostname=host),
     ):
-        context.wrap_socket(plain, server_hostname=host)
+        pass
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -121,7 +122,8 @@ def test_secrets_are_read_by_one_user_alone_and_stand_in_memory(live: Deployment
 
 def test_no_secret_is_in_user_data_arguments_environment_or_logs(live: Deployment) -> None:
     passwords = [live.administrator()[1]]
-    passwords += [str(live.secret(arn)["password"]) for arn in live.outputs()[names.APPLICATION_SECRET_ARNS]]
+    arns = live.outputs()[names.APPLICATION_SECRET_ARNS].values()
+    passwords += [str(live.secret(arn)["password"]) for arn in arns]
     places = "/var/log /var/lib/cloud /run/cloud-init /etc"
     processes = "/proc/[0-9]*/cmdline /proc/[0-9]*/environ"
     for _, server in all_servers(live):

@@ -141,7 +141,8 @@ class OneAddress(AbstractResolver):
 
 def _noting_kept_connections() -> aiohttp.TraceConfig:
     async def kept(_session: object, context: SimpleNamespace, _parameters: object) -> None:
-        context.trace_request_ctx.kept = True
+        if context.trace_request_ctx is not None:
+            context.trace_request_ctx.kept = True
 
     trace = aiohttp.TraceConfig()
     trace.on_connection_reuseconn.append(kept)
