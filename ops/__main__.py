@@ -18,6 +18,7 @@ from rich.markup import escape
 from core import outputs as names
 from core.client_configuration import ClientConfigurationError
 from core.preview_report import render
+from ops.databases import commands as databases
 from ops.stack_outputs import OutputsError, of_stack, read_preview
 
 app = typer.Typer(
@@ -37,6 +38,8 @@ In the order in which an operator meets them:
 3. `clients`: after `pulumi up`, what people and programs need to connect.
 
 4. `service-sheet`: what the deployment offers, for the customer.
+
+5. `dump`, `load`: one database with its files, out of a server and into another.
 
 Commands read the outputs of a stack. They ask `pulumi` on PATH for them, or take them with
 `--outputs FILE` (`-` for standard input) as `pulumi stack output --json --show-secrets` prints them.
@@ -217,6 +220,9 @@ def service_sheet(
         typer.echo(json.dumps(sheet["data"], indent=2, ensure_ascii=False))
     else:
         typer.echo(str(sheet["markdown"]).rstrip("\n"))
+
+
+databases.register(app)
 
 
 def _aws_clients(region: str) -> Callable[[str], Any]:

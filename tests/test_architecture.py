@@ -16,7 +16,10 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"core", "pydantic", "pulumi"},
     "components": {"core", "components"} | PULUMI,
     "deployment": {"core", "settings", "components", "deployment"} | PULUMI,
-    "ops": {"core", "ops", "boto3", "botocore", "typer", "rich", "cryptography", "pydantic", "yaml"},
+    "ops": {
+        *("core", "ops", "boto3", "botocore", "typer", "rich", "cryptography", "pydantic", "yaml"),
+        *("psycopg", "zstandard"),
+    },
     "__main__": {"deployment"} | PULUMI,
 }
 
