@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 SECOND_BYTES = range(1, 256)
 
 
-class NoAddress(Exception):
+class NoAddressError(Exception):
     """No address has all ports free, or they may not be opened at all."""
 
 
@@ -23,12 +23,12 @@ def candidates() -> Iterator[str]:
 def free(ports: Collection[int], *, taken: Collection[str] = ()) -> str:
     """Return the first loopback address that is not in `taken` and on which all TCP ports can be opened.
 
-    Raises `NoAddress`. Another process may be faster; then opening the port says so.
+    Raises `NoAddressError`. Another process may be faster; then opening the port says so.
     """
     for address in candidates():
         if address not in taken and all(_can_be_opened(address, port) for port in ports):
             return address
-    raise NoAddress(f"no loopback address has the ports {', '.join(map(str, sorted(ports)))} free")
+    raise NoAddressError(f"no loopback address has the ports {', '.join(map(str, sorted(ports)))} free")
 
 
 def _can_be_opened(address: str, port: int) -> bool:
@@ -39,7 +39,7 @@ def _can_be_opened(address: str, port: int) -> bool:
             attempt.bind((address, port))
             attempt.listen(1)
         except PermissionError:
-            raise NoAddress(f"port {port} may not be opened by this user") from None
+            raise NoAddressError(f"port {port} may not be opened by this user") from None
         except OSError as error:
             if error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
                 return False

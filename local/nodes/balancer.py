@@ -361,9 +361,7 @@ def _answer(name: str, action: Action, listener: Listener, files: Path) -> list[
     lines = [f"backend {name}"]
     if query:
         if query == "#{query}":
-            lines.append(
-                '    http-request set-var-fmt(txn.query) "?%[query]" if { query -m found } !{ query -m len 0 }'
-            )
+            lines.append('    http-request set-var-fmt(txn.query) "?%[query]" if { query,length gt 0 }')
         else:
             lines.append(f'    http-request set-var-fmt(txn.query) "?{_placeholders(query, listener)}"')
     target = _placeholders(location, listener) + ("%[var(txn.query)]" if query else "")

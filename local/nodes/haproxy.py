@@ -28,7 +28,7 @@ GLOBAL: Final = """\
 global
     stats socket unix@worker.sock mode 600 level admin expose-fd listeners
     server-state-file {directory}/states
-    maxconn 20000
+    fd-hard-limit 20000
     hard-stop-after {old}s
     log stdout format raw daemon notice
     tune.ssl.default-dh-param 2048

@@ -27,7 +27,7 @@ STOP_SECONDS: Final = 5
 
 CONFIGURATION: Final = """\
 global
-    maxconn 4000
+    maxconn 1000
     nbthread 1
 defaults
     mode tcp

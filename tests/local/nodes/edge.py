@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -81,11 +81,8 @@ def serving(
     listener = in_namespace(where, lambda: socket.create_server(address, backlog=128))
 
     def answer(connection: socket.socket) -> None:
-        with connection:
-            try:
-                handle(connection)
-            except OSError:
-                pass
+        with connection, suppress(OSError):
+            handle(connection)
 
     def work() -> None:
         while True:
