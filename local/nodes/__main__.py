@@ -21,7 +21,7 @@ def main(home: Path, region: str) -> None:
     from local.nodes.centre import Centre
     from local.nodes.hardware import Hardware
 
-    hardware = Hardware(home)
+    hardware = Hardware(home, region)
     centre = Centre(home, region, hardware, Balancers(home, hardware.namespace))
     try:
         centre.run(stopping)

@@ -198,7 +198,8 @@ class Reader:
 
     def _image(self, identifier: str) -> str:
         if identifier not in self._images:
-            images = self.clients["ec2"].describe_images(ImageIds=[identifier])["Images"]
+            wanted = [{"Name": "image-id", "Values": [identifier]}]
+            images = self.clients["ec2"].describe_images(Filters=wanted)["Images"]
             self._images[identifier] = images[0].get("Name", identifier) if images else identifier
         return self._images[identifier]
 

@@ -6,12 +6,15 @@ import logging
 import os
 import threading
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from local.account import client
 from local.home import cache
 from local.nodes import firewall, images
+from local.nodes.cloud import Endpoint
 from local.nodes.machines import Machine
-from local.nodes.metadata import MetadataService
+from local.nodes.metadata import Credentials, MetadataService
 from local.nodes.model import Cloud, Instance, Vpc
 from local.nodes.network import METADATA_ADDRESS, Network
 from local.nodes.reconcile import Settings
@@ -26,6 +29,10 @@ PREPARED = "openerp-"
 """How the names of images begin that a recipe of the same name makes."""
 OWNER = 10001
 """User and group of the file systems' contents: `openerp` on the servers, and nobody on this machine."""
+ACCOUNT = "123456789012"
+"""The emulator's."""
+LASTING, LEFT = timedelta(hours=6), timedelta(hours=1)
+"""How long credentials of a role last, and how long they do at least when they are handed out; as EC2's."""
 POSTGRES = 5432
 """The port that security groups speak of, whichever one the database has on this machine."""
 
@@ -46,11 +53,44 @@ class Running:
     databases: dict[int, Relay] = field(default_factory=dict)
 
 
+class Roles:
+    """Credentials of roles from the emulator's STS, kept while they last."""
+
+    def __init__(self, home: Path, region: str) -> None:
+        self._home = home
+        self._region = region
+        self._known: dict[str, Credentials] = {}
+        self._lock = threading.Lock()
+
+    def credentials(self, role: str) -> Credentials:
+        """Those of the role of this name, good for an hour at least. Raises where the emulator is away."""
+        with self._lock:
+            known = self._known.get(role)
+            if known is None or known.expires - datetime.now(UTC) < LEFT:
+                known = self._known[role] = self._assume(role)
+            return known
+
+    def _assume(self, role: str) -> Credentials:
+        endpoint = Endpoint.of(self._home)
+        found = client("sts", endpoint.url, self._region).assume_role(
+            RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{role}",
+            RoleSessionName="server",
+            DurationSeconds=int(LASTING.total_seconds()),
+        )["Credentials"]
+        return Credentials(
+            access_key_id=found["AccessKeyId"],
+            secret_access_key=found["SecretAccessKey"],
+            token=found["SessionToken"],
+            expires=found["Expiration"],
+        )
+
+
 class Hardware:
     """The machines and networks of a home."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, region: str) -> None:
         self._home = home
+        self._region = region
         self.directory = home / "nodes"
         self._networks: dict[str, Network] = {}
         self._metadata: dict[str, MetadataService] = {}
@@ -58,6 +98,7 @@ class Hardware:
         self._by_address: dict[tuple[str, str], Instance] = {}
         self._building = threading.Lock()
         self._endpoint_port = 0
+        self._roles = Roles(home, region)
 
     def endpoint_moved(self, port: int) -> None:
         """The emulator answers at another port of this machine than before."""
@@ -82,7 +123,11 @@ class Hardware:
         network = Network(vpc)
         network.create()
         service = MetadataService(
-            network.namespace, METADATA_ADDRESS, lambda address: self._by_address.get((vpc.id, address))
+            network.namespace,
+            METADATA_ADDRESS,
+            lambda address: self._by_address.get((vpc.id, address)),
+            self._roles.credentials,
+            region=self._region,
         )
         service.start()
         self._metadata[vpc.id] = service
