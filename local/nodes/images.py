@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -52,19 +53,42 @@ BASE: Final = (
 ODOO: Final = ("odoo-19", "tzdata-legacy")
 """From unstable: Debian 13 has no Odoo."""
 MASKED: Final = (
+    # A container's network, clock and terminal are given.
+    "console-getty.service",
     "systemd-networkd.service",
     "systemd-networkd.socket",
     "systemd-networkd-wait-online.service",
     "systemd-timesyncd.service",
+    # NFS belongs to the kernel, and the file store is provided.
+    "nfs-client.target",
+    "run-rpc_pipefs.mount",
 )
-"""Units for what a container has not: a network and a clock of its own to set up."""
+"""Units for what these servers do not do themselves."""
 
 CLOUD_CONFIG: Final = """\
 # A container: its disk and its network are given.
 growpart: {mode: "off"}
 resize_rootfs: false
 network: {config: disabled}
+datasource_list: [Ec2Container]
+datasource: {Ec2: {metadata_urls: ["http://169.254.169.254"], timeout: 5, max_wait: 120}}
 """
+DATA_SOURCE: Final = '''\
+"""EC2's metadata in a container, where no firmware says that this is EC2 and the network is given."""
+
+from cloudinit import sources
+from cloudinit.sources.DataSourceEc2 import CloudNames, DataSourceEc2
+
+
+class DataSourceEc2Container(DataSourceEc2):
+    def _get_cloud_name(self):
+        return CloudNames.AWS
+
+
+def get_datasource_list(depends):
+    return sources.list_from_depends(depends, [(DataSourceEc2Container, (sources.DEP_FILESYSTEM,))])
+'''
+"""cloud-init's own EC2 source, which otherwise would not use tokens (IMDSv2)."""
 APT_PROXY: Final = f"""\
 // The one way out of the VPC.
 Acquire::http::Proxy "http://{PROXY_ADDRESS}:{PROXY_PORT}";
@@ -112,6 +136,7 @@ class Recipe:
 
 _FILES: Final = {
     "/etc/cloud/cloud.cfg.d/95-openerp.cfg": CLOUD_CONFIG,
+    "/usr/lib/python3/dist-packages/cloudinit/sources/DataSourceEc2Container.py": DATA_SOURCE,
     "/etc/apt/apt.conf.d/95openerp": APT_PROXY,
 }
 RECIPES: Final[Mapping[str, Recipe]] = {
@@ -135,8 +160,10 @@ def _apt(command: Sequence[str]) -> str:
 def host_archives() -> list[str]:
     """Where this machine's own apt sources are, Debian's or not, in their order, each once."""
     given = os.environ.get(MIRROR_VARIABLE)
-    listed = _apt(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"])
-    return list(dict.fromkeys(uri.rstrip("/") for uri in ([given] if given else []) + listed.split()))
+    # The files that it would fetch, which needs no lists that it fetched before.
+    listed = _apt(["apt-get", "--print-uris", "update"])
+    found = re.findall(r"^'(\S+?)/dists/\S+'", listed, re.MULTILINE)
+    return list(dict.fromkeys(uri.rstrip("/") for uri in ([given] if given else []) + found))
 
 
 def host_options() -> str:
@@ -224,13 +251,16 @@ def _finish(recipe: Recipe, root: Path, main: str, security: str | None) -> None
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
     for unit in recipe.masked:
-        mask = root / "etc/systemd/system" / unit
+        mask = root / "etc/systemd/system" / (unit if "." in unit else f"{unit}.service")
         mask.unlink(missing_ok=True)
         mask.symlink_to("/dev/null")
     for identity in ("etc/hostname", "etc/resolv.conf", "etc/machine-id", "var/lib/dbus/machine-id"):
         (root / identity).unlink(missing_ok=True)
     (root / "etc/resolv.conf").write_text("")
     (root / "etc/machine-id").write_text("")
+    # systemd would update caches that are as new as the packages.
+    for updated in ("etc/.updated", "var/.updated"):
+        (root / updated).write_text("")
 
 
 @contextlib.contextmanager

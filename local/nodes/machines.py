@@ -1,4 +1,4 @@
-"""Servers: systemd containers that boot an image with an instance's user data, as EC2 would.
+"""Servers: systemd containers that boot an image. cloud-init in them asks the metadata service for the rest.
 
 Everything of a server is in its directory: `upper` (what it wrote to its disk, kept from run to run),
 `console.log` and `console.log.1`. Must be used below `local.nodes.namespaces.launch`.
@@ -134,27 +134,22 @@ class Machine:
             text=True,
         )
 
-    def _write(self, path: str, content: bytes | str, mode: int = 0o644) -> None:
+    def _write(self, path: str, content: bytes | str) -> None:
         target = self._root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content.encode() if isinstance(content, str) else content)
-        target.chmod(mode)
+        target.chmod(0o644)
 
     def _write_files(self) -> None:
-        instance = self.instance
         endpoint = f"http://127.0.0.1:{self._endpoint_port}"
         self._write("etc/openerp/file-store-provided", "")
         self._write("etc/openerp/database-ca.pem", self._database_ca.read_bytes())
         # No credentials: they come from the instance's metadata.
         self._write("etc/openerp/aws.env", f"AWS_ENDPOINT_URL={endpoint}\n")
         (self._root / FILE_STORE).mkdir(parents=True, exist_ok=True)
-        host = f"ip-{instance.private_ip.replace('.', '-')}"
-        seed = "var/lib/cloud/seed/nocloud"
-        self._write(f"{seed}/meta-data", f"instance-id: {instance.id}\nlocal-hostname: {host}\n")
-        self._write(f"{seed}/user-data", instance.user_data, 0o600)
         identity = self._root / "etc/machine-id"
         if not identity.exists() or not identity.read_text().strip():
-            self._write("etc/machine-id", sha256(instance.id.encode()).hexdigest()[:32] + "\n", 0o444)
+            self._write("etc/machine-id", sha256(self.instance.id.encode()).hexdigest()[:32] + "\n")
             for stamp in STAMPS:
                 self._write(f"var/lib/systemd/timers/stamp-{stamp}.timer", "")
 
