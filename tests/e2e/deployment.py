@@ -20,7 +20,10 @@ from botocore.config import Config
 
 from core import outputs as names
 from local import home as places
+from local import nodes
 from local.emulator import running
+from local.nodes import status
+from local.nodes.status import Status
 from tests.load.users import Entrance
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,10 +108,12 @@ class Deployment:
             self._outputs = json.loads(self.run("output", "--json", "--show-secrets"))
         return self._outputs
 
-    def status(self) -> dict[str, Any]:
-        """What `status --json` says."""
-        value: dict[str, Any] = json.loads(self.run("status", "--json"))
-        return value
+    def status(self) -> Status:
+        """What the data centre says of itself."""
+        found = status.read(nodes.directory(self.home) / "status.json")
+        if found is None:
+            raise DeploymentError("no server runs")
+        return found
 
     # Reaching it.
 
@@ -131,7 +136,8 @@ class Deployment:
     @property
     def hosts(self) -> dict[str, str]:
         """The public host name and the loopback address that it leads to."""
-        return {self.host: str(self.status()["nodes"]["address"])}
+        (balancer,) = self.status().balancers
+        return {self.host: balancer.bind}
 
     def entrance(self) -> Entrance:
         """How simulated people reach it."""

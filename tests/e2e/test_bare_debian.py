@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local import nodes
 from tests.e2e.deployment import Deployment, deployment
 from tests.e2e.test_addresses import ask
 
@@ -58,4 +58,4 @@ def test_down_leaves_nothing_behind(bare: Deployment) -> None:
                 continue
     assert not [command for command in commands if home in command]
     assert home not in Path("/proc/mounts").read_text()
-    assert json.loads(bare.run("status", "--json"))["nodes"]["running"] is False
+    assert nodes.running(bare.home) is None
