@@ -208,10 +208,10 @@ def find(tree: Tree, path: str) -> bytes | None:
     if callable(found):
         found = found()
     if isinstance(found, Mapping):
-        # Names of instances' interfaces and of roles' folders end in a slash where there is more below.
-        return "\n".join(
-            f"{name}/" if isinstance(value, Mapping) else name for name, value in found.items()
-        ).encode()
+        # As there, folders have a slash at their end, but not the topmost.
+        slash = "/" if parts else ""
+        names = (f"{name}{slash}" if isinstance(value, Mapping) else name for name, value in found.items())
+        return "\n".join(names).encode()
     if path.endswith("/") and parts:
         return None
     return found if isinstance(found, bytes) else str(found).encode()
