@@ -121,15 +121,18 @@ def files(balancer: LoadBalancer, cloud: Cloud) -> dict[str, str]:
     return found
 
 
-def render(balancer: LoadBalancer, cloud: Cloud, *, bind: str, files: Path, namespace: str) -> str:
+def render(
+    balancer: LoadBalancer, cloud: Cloud, *, bind: str, files: Path, machine: str | None = None
+) -> str:
     """Return the configuration without its `global` section, which is `haproxy.Haproxy`'s.
 
-    It listens on the address `bind`, reads its files from the directory `files`, and reaches targets
-    from the network namespace `namespace`. Raises `BalancerError`.
+    It listens on the address `bind` of the network namespace `machine` (None: the one that HAProxy runs in)
+    and reads its files from the directory `files`. Raises `BalancerError`.
     """
     lines = [*_defaults(balancer), ""]
     for listener in balancer.listeners:
-        lines += [*_frontend(listener, cloud, bind, files), ""]
+        where = f"{bind}:{listener.port}{f' namespace {machine}' if machine else ''}"
+        lines += [*_frontend(listener, cloud, where, files), ""]
         for rule in (None, *listener.rules):
             action = listener.default_action if rule is None else rule.action
             if action.type != "forward":
@@ -144,7 +147,7 @@ def render(balancer: LoadBalancer, cloud: Cloud, *, bind: str, files: Path, name
     for arn in sorted(wanted):
         if arn not in cloud.target_groups:
             raise BalancerError(f"load balancer {balancer.name}: there is no target group {arn}")
-        lines += [*_backend(cloud.target_groups[arn], namespace), ""]
+        lines += [*_backend(cloud.target_groups[arn]), ""]
     return "\n".join(lines)
 
 
@@ -211,9 +214,9 @@ def _defaults(balancer: LoadBalancer) -> list[str]:
     ]
 
 
-def _frontend(listener: Listener, cloud: Cloud, bind: str, files: Path) -> list[str]:
+def _frontend(listener: Listener, cloud: Cloud, where: str, files: Path) -> list[str]:
     name = f"listener-{listener.port}"
-    lines = [f"frontend {name}", f"    bind {bind}:{listener.port}{_tls(listener, cloud, files)}"]
+    lines = [f"frontend {name}", f"    bind {where}{_tls(listener, cloud, files)}"]
     lines += [
         # A connection that is kept open is closed with an answer, never under a request on its way.
         "    option idle-close-on-response",
@@ -381,7 +384,7 @@ def _placeholders(text: str, listener: Listener) -> str:
     return "".join(meaning.get(part, _weak(part.replace("%", "%%"))) for part in parts)
 
 
-def _backend(group: TargetGroup, namespace: str) -> list[str]:
+def _backend(group: TargetGroup) -> list[str]:
     check = group.health_check
     name = backend_name(group.arn)
     which = f"%[nbsrv({name}),bool,iif({PAGES[502]},{UNAVAILABLE})]"
@@ -404,8 +407,9 @@ def _backend(group: TargetGroup, namespace: str) -> list[str]:
             f"    cookie {COOKIE} insert indirect nocache maxidle {group.sticky_seconds}s "
             f"attr Max-Age={group.sticky_seconds}"
         )
-    options = [f"namespace {namespace}", "check"]
-    options.append(f"inter {check.interval}s rise {check.healthy_threshold} fall {check.unhealthy_threshold}")
+    options = [
+        f"check inter {check.interval}s rise {check.healthy_threshold} fall {check.unhealthy_threshold}"
+    ]
     if group.slow_start:
         options.append(f"slowstart {group.slow_start}s")
     for target in group.targets:

@@ -51,9 +51,9 @@ class Balancers:
             namespace = self._namespace(item.vpc_id)
             if namespace is None or not item.listeners:
                 continue
-            served = self._served.get(arn) or self._begin(item)
+            served = self._served.get(arn) or self._begin(item, namespace)
             try:
-                self._apply(served, item, cloud, namespace)
+                self._apply(served, item, cloud)
             except Exception as error:
                 if served.error != str(error):
                     log.error("load balancer %s: %s", item.name, error)
@@ -61,17 +61,19 @@ class Balancers:
             else:
                 served.error = ""
 
-    def _begin(self, item: LoadBalancer) -> Served:
+    def _begin(self, item: LoadBalancer, namespace: str) -> Served:
         short = hashlib.sha256(item.arn.encode()).hexdigest()[:12]
         ports = [listener.port for listener in item.listeners]
         files = IN_MEMORY / short
-        served = Served(item.name, Haproxy(self._directory / short, files), addresses.free(ports), files)
+        haproxy = Haproxy(self._directory / short, files, namespace)
+        served = Served(item.name, haproxy, addresses.free(ports), files)
         self._served[item.arn] = served
         log.info("load balancer %s begins on %s", item.name, served.bind)
         return served
 
-    def _apply(self, served: Served, item: LoadBalancer, cloud: Cloud, namespace: str) -> None:
-        text = balancer.render(item, cloud, bind=served.bind, files=served.files, namespace=namespace)
+    def _apply(self, served: Served, item: LoadBalancer, cloud: Cloud) -> None:
+        machine = served.haproxy.machine
+        text = balancer.render(item, cloud, bind=served.bind, files=served.files, machine=machine)
         served.haproxy.apply(text, balancer.files(item, cloud))
         served.ports = tuple(listener.port for listener in item.listeners)
 

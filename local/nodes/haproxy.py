@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import os
 import re
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from local.nodes.balancer import target_group_arn
+from local.nodes.relay import NAMESPACES
 
 State = Literal["healthy", "unhealthy", "initial", "draining"]
 
@@ -43,6 +45,8 @@ _DOWN: Final = ("0", "0", "1", "1", "0", "1", "0", "0", "6", "0", "0", "0", "-")
 """From srv_op_state (stopped) to srv_fqdn of a server that no check has reached yet."""
 _REST: Final = ("-", "0", "0", "-", "-", "0")
 
+_numbers = itertools.count()
+
 
 class HaproxyError(Exception):
     """HAProxy refused something; the message is its own."""
@@ -54,11 +58,18 @@ class Haproxy:
     `directory` holds the configuration, two sockets, the log and the state of servers; `files` the
     certificates with their keys, and should be in memory. Both are made, 0700. A target that is new is down
     until it has answered one health check; one that was known stays what it was over any reload.
+
+    It runs in the network namespace `namespace`, that of its targets, and listens in ours, which it knows by
+    the name `machine`. The other way round, with `namespace` at each server, does not do: HAProxy closes its
+    namespaces when it begins to stop (`netns_sig_stop`), so that what is left to a replaced worker would be
+    answered with 503.
     """
 
-    def __init__(self, directory: Path, files: Path) -> None:
+    def __init__(self, directory: Path, files: Path, namespace: str | None = None) -> None:
         self._directory = directory
         self._files = files
+        self._namespace = namespace
+        self.machine = f"machine-{os.getpid()}-{next(_numbers)}" if namespace else None
         for place in (directory, files):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             place.chmod(0o700)
@@ -89,6 +100,7 @@ class Haproxy:
                 self._directory / "global.cfg",
                 GLOBAL.format(directory=self._directory, old=OLD_WORKER_SECONDS),
             )
+            self._name_machine()
             self._check()
             self._remember(text)
             before = self._directory / "balancer.cfg"
@@ -156,6 +168,9 @@ class Haproxy:
         with self._lock:
             process, self._process = self._process, None
             self._text = None
+            if self.machine is not None and (NAMESPACES / self.machine).exists():
+                # Its name only: the namespace stays.
+                subprocess.run(["ip", "netns", "delete", self.machine], capture_output=True, check=False)
             if process is None:
                 return
             process.terminate()
@@ -168,7 +183,17 @@ class Haproxy:
     # The process
 
     def _command(self, *files: str) -> list[str]:
-        return ["haproxy", *(word for name in files for word in ("-f", str(self._directory / name)))]
+        enter = [f"--net={NAMESPACES / self._namespace}"] if self._namespace else []
+        configuration = (word for name in files for word in ("-f", str(self._directory / name)))
+        return ["nsenter", *enter, "haproxy", *configuration]
+
+    def _name_machine(self) -> None:
+        """Give our own network namespace the name that the configuration has for it."""
+        if self.machine is not None and not (NAMESPACES / self.machine).exists():
+            command = ["ip", "netns", "attach", self.machine, str(os.getpid())]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise HaproxyError(f"{' '.join(command)}: {done.stderr.strip()}")
 
     def _check(self) -> None:
         done = subprocess.run(

@@ -102,7 +102,9 @@ def serving(
         thread.join(5)
 
 
-def web(name: str, answers: Callable[[str, dict[str, str]], bytes | None] | None = None):  # type: ignore[no-untyped-def]
+def web(
+    name: str, answers: Callable[[str, dict[str, str]], bytes | None] | None = None
+) -> Callable[[socket.socket], None]:
     """A handler that speaks HTTP/1.1 and says its name and what it was asked."""
 
     def handle(connection: socket.socket) -> None:

@@ -27,7 +27,7 @@ class Bench:
 
     def __init__(self, place: Path, stack: ExitStack) -> None:
         self.namespace = stack.enter_context(edge.namespace())
-        self.haproxy = Haproxy(place / "haproxy", place / "files")
+        self.haproxy = Haproxy(place / "haproxy", place / "files", self.namespace)
         stack.callback(self.haproxy.stop)
         self.files = place / "files"
         self._stack = stack
@@ -46,7 +46,7 @@ class Bench:
 
     def apply(self, pair: tuple[LoadBalancer, Cloud]) -> None:
         """Put a load balancer in force."""
-        text = balancer.render(*pair, bind=self.address, files=self.files, namespace=self.namespace)
+        text = balancer.render(*pair, bind=self.address, files=self.files, machine=self.haproxy.machine)
         self.haproxy.apply(text, balancer.files(*pair))
 
     def wait(self, arn: str, **states: str) -> float:
@@ -229,7 +229,7 @@ def test_a_drained_target_gets_nothing_new_and_finishes_what_it_has(bench: Bench
     pair = edge.cloud((listener,), group)
     bench.apply(pair)
     bench.wait(group.arn, i_1="healthy", i_2="healthy")
-    cookies = {}
+    cookies: dict[str, str] = {}
     while len(cookies) < 2:
         _, fields, body = bench.get()
         cookies[body.split()[1]] = fields["set-cookie"].partition(";")[0]

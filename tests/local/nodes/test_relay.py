@@ -96,9 +96,8 @@ def test_it_can_lead_elsewhere_and_a_connection_is_closed_where_nobody_answers(n
             with _connect(namespace, relay.address) as connection:
                 assert _rest(connection) == b"two"
             relay.connect = ("127.0.0.1", 1)
-            with _connect(namespace, relay.address) as connection:
-                with contextlib.suppress(ConnectionResetError):
-                    assert _rest(connection) == b""
+            with _connect(namespace, relay.address) as connection, contextlib.suppress(ConnectionResetError):
+                assert _rest(connection) == b""
         finally:
             relay.stop()
 
