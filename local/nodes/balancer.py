@@ -334,13 +334,14 @@ def _choice(name: str, action: Action, condition: str) -> list[str]:
     lines = []
     total = sum(weight for _, weight in groups)
     below = 0
+    variable = f"txn.{name.replace('-', '_')}"
     if len(groups) > 1:
-        lines.append(f"    http-request set-var(txn.{name}) rand({total})")
+        lines.append(f"    http-request set-var({variable}) rand({total})")
     for arn, weight in groups:
         below += weight
         tests = [condition] if condition else []
         if below < total:
-            tests.append(f"{{ var(txn.{name}) -m int lt {below} }}")
+            tests.append(f"{{ var({variable}) -m int lt {below} }}")
         test = f" if {' '.join(tests)}" if tests else ""
         lines.append(f"    use_backend {backend_name(arn)}{test}")
     return lines
