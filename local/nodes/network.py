@@ -93,13 +93,18 @@ class Network:
             f"addr add {METADATA_ADDRESS}/32 dev {BRIDGE}",
             f"addr add {PROXY_ADDRESS}/32 dev {BRIDGE}",
             f"link set {BRIDGE} up",
-            f"route add {self.vpc.cidr} dev {BRIDGE}",
         )
 
     def add_subnet(self, subnet_cidr: str) -> None:
         """Give the router its address in a subnet, unless it has it."""
         if subnet_cidr not in self._subnets:
-            _ip(self.namespace, f"addr replace {router_address(subnet_cidr)}/32 dev {BRIDGE}")
+            address = router_address(subnet_cidr)
+            # Firewalls of instances know the load balancer by this address.
+            _ip(
+                self.namespace,
+                f"addr replace {address}/32 dev {BRIDGE}",
+                f"route replace {subnet_cidr} dev {BRIDGE} src {address}",
+            )
             self._subnets.add(subnet_cidr)
 
     def attach(self, instance: Instance) -> str:

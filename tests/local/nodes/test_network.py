@@ -48,17 +48,17 @@ def inside(namespace: str, *command: str) -> str:
     return done.stdout + done.stderr
 
 
-def talks(listener: str, address: str, client: str) -> bool:
-    """Whether a TCP connection from one namespace reaches a server in another."""
+def talks(listener: str, address: str, client: str) -> str:
+    """Where a TCP connection from one namespace comes from when it reaches a server in another; else empty."""
     serve = "import socket,sys; s=socket.create_server((sys.argv[1],5000)); print(1,flush=True); s.accept()"
-    call = "import socket,sys; socket.create_connection((sys.argv[1],5000),1); print('yes')"
+    call = "import socket,sys; print(socket.create_connection((sys.argv[1],5000),1).getsockname()[0])"
     server = subprocess.Popen(
         ["ip", "netns", "exec", listener, sys.executable, "-c", serve, address], stdout=subprocess.PIPE
     )
     try:
         assert server.stdout is not None
         server.stdout.readline()
-        return "yes" in inside(client, sys.executable, "-c", call, address)
+        return inside(client, sys.executable, "-c", call, address).strip()
     finally:
         server.kill()
         server.communicate()
@@ -76,6 +76,7 @@ def experiment() -> dict[str, object]:
     seen["to the router"] = talks(network.namespace, network.router_address(FIRST.subnet_cidr), first)
     seen["to the metadata"] = talks(network.namespace, "169.254.169.254", second)
     seen["to the proxy"] = talks(network.namespace, "169.254.169.252", second)
+    seen["from the router to the second"] = talks(second, SECOND.private_ip, network.namespace)
     seen["from the router"] = talks(first, FIRST.private_ip, network.namespace)
     seen["elsewhere"] = inside(
         first, sys.executable, "-c", "import socket; socket.create_connection(('198.51.100.1',80),1)"
@@ -121,17 +122,18 @@ def test_instances_reach_each_other_and_the_router_and_nothing_else(tmp_path: Pa
     assert json.loads((tmp_path / "seen").read_text()) == {
         "attached": [FIRST.id, SECOND.id],
         "again": FIRST.id,
-        "to the other subnet": True,
-        "to the router": True,
-        "to the metadata": True,
-        "to the proxy": True,
-        "from the router": True,
+        "to the other subnet": "10.20.1.10",
+        "to the router": "10.20.1.10",
+        "to the metadata": "10.20.2.10",
+        "to the proxy": "10.20.2.10",
+        "from the router to the second": "10.20.2.1",
+        "from the router": "10.20.1.1",
         "elsewhere": "TimeoutError: timed out",
         "forwarding": "0",
         "addresses": ["inet", "10.20.1.10/24"],
         "mac": "02:0a:0a:14:01:0a",
         "IPv6": "",
         "without the first": [SECOND.id, VPC.id],
-        "once more": True,
+        "once more": "10.20.2.10",
         "left": [],
     }
