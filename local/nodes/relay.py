@@ -4,8 +4,8 @@ A way is one HAProxy in TCP mode. It is handed a socket that was opened inside t
 namespace and connects from the machine's own. HAProxy and not a relay of our own, because every query of
 every server goes through here: it copies without passing through Python, and knows half-closed
 connections. One process each and not one for all, because taking a new way into force is a reload, and
-connections to a database last for days: each reload would leave a process behind. A process takes 6 MB of
-memory of its own.
+connections to a database last for days: each reload would leave a process behind. Measured on two shared
+cores: 26 µs more for a round trip, 330 to 470 MB/s, 3.4 MB of memory of its own.
 """
 
 from __future__ import annotations
