@@ -714,7 +714,7 @@ def test_every_step_that_a_unit_runs_exists(server: ServerConfiguration) -> None
         for line in file["content"].splitlines()
         if line.startswith("ExecStart=/usr/local/sbin/openerp-server")
     }
-    assert wanted <= {*program.STEPS, "report", "tenants"}
+    assert wanted <= {*program.STEPS, "tenants"}
 
 
 def test_odoo_comes_from_the_mirror_that_the_machine_is_set_up_with(monkeypatch: pytest.MonkeyPatch) -> None:

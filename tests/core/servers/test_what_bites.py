@@ -71,6 +71,7 @@ def test_odoo_comes_back_after_a_database_outage_however_long(server: ServerConf
         text = units(server)[name]
         assert directives(text, "Restart") == ["always"]
         assert directives(text, "RestartSec") == ["5"]
+        assert directives(text, "RestartMode") == ["direct"]
         assert directives(text, "StartLimitIntervalSec") == ["0"]
 
 

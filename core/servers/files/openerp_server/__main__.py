@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import agents, common, file_store, first_start, install, ready, report, secret_values, serve
+from . import agents, common, file_store, first_start, install, ready, secret_values, serve
 
 STEPS = {
     "install": install.install,
@@ -24,9 +24,7 @@ def main(arguments: list[str]) -> int:
     """Run the step that `arguments` begin with, with the rest as its arguments; return its exit status."""
     step, *rest = arguments
     try:
-        if step == "report":
-            report.report(*rest)
-        elif step == "tenants":
+        if step == "tenants":
             from . import tenants  # only servers of the offer saas have it
 
             tenants.reconcile(common.read_server())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CONFIG_DIR = Path("/etc/openerp")
 RUN_DIR = Path("/run/openerp")
+FOREVER = float("inf")
 
 
 class StepError(Exception):
@@ -61,9 +62,10 @@ def keep_trying(
         except StepError:
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".strip()
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
             if not told:
-                tell(f"{what}: not yet ({reason}); trying for {seconds / 60:.0f} minutes")
+                until = "it works" if seconds == FOREVER else f"{seconds / 60:.0f} minutes are over"
+                tell(f"{what}: not yet ({reason}); trying until {until}")
                 told = True
             if now() + pause > end:
                 raise StepError(f"{what}: {reason}") from error

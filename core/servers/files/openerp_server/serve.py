@@ -12,8 +12,6 @@ from threading import Thread
 
 from . import common, first_start
 
-FOREVER = 1e9
-
 
 class Waiting(BaseHTTPRequestHandler):
     """Says that this server is well, and everything else is to be tried again."""
@@ -56,7 +54,7 @@ def wait_for_databases(server: common.Server, names: list[str]) -> None:
             raise
 
     try:
-        common.keep_trying("databases", look, seconds=FOREVER)
+        common.keep_trying("databases", look, seconds=common.FOREVER)
     finally:
         for waiting in answering:
             waiting.shutdown()
@@ -70,4 +68,5 @@ def serve(server: common.Server, tenant: str = "") -> None:
     if not tenant:
         names.append(server["test_database_name"])
     wait_for_databases(server, names)
+    os.environ.pop("PYTHONPATH", None)
     os.execvp("odoo", ["odoo", "--config", str(configuration)])  # noqa: S606  no shell is wanted
