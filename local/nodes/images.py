@@ -66,7 +66,8 @@ MASKED: Final = (
 """Units for what these servers do not do themselves."""
 
 CLOUD_CONFIG: Final = """\
-# A container: its disk and its network are given.
+# A container: its disk and its network are given, and nobody comes by SSH.
+ssh_genkeytypes: []
 growpart: {mode: "off"}
 resize_rootfs: false
 network: {config: disabled}

@@ -49,7 +49,7 @@ def inside(namespace: str, *command: str) -> str:
 
 
 def talks(listener: str, address: str, client: str) -> str:
-    """Where a TCP connection from one namespace comes from when it reaches a server in another; else empty."""
+    """The address that a TCP connection from one namespace to another has there."""
     serve = "import socket,sys; s=socket.create_server((sys.argv[1],5000)); print(1,flush=True); s.accept()"
     call = "import socket,sys; print(socket.create_connection((sys.argv[1],5000),1).getsockname()[0])"
     server = subprocess.Popen(
@@ -134,6 +134,6 @@ def test_instances_reach_each_other_and_the_router_and_nothing_else(tmp_path: Pa
         "mac": "02:0a:0a:14:01:0a",
         "IPv6": "",
         "without the first": [SECOND.id, VPC.id],
-        "once more": "10.20.2.10",
+        "once more": "10.20.1.10",
         "left": [],
     }
