@@ -170,7 +170,7 @@ class Centre:
                 slot.enter("running")
             elif slot.phase == "draining":
                 over = now - slot.since > _delay(cloud, slot)
-                slot.drained = over or now - slot.since > ROUND and self._balancers.sessions(name) == 0
+                slot.drained = over or (now - slot.since > ROUND and self._balancers.sessions(name) == 0)
 
     def _tell(self, cloud: Cloud, reader: Reader) -> None:
         """Report to the emulator how the targets are, and take the next step of each group."""

@@ -13,10 +13,11 @@ from local.account import client
 from local.home import cache
 from local.nodes import firewall, images
 from local.nodes.cloud import Endpoint
+from local.nodes.egress import PORTS, EgressProxy
 from local.nodes.machines import Machine
 from local.nodes.metadata import Credentials, MetadataService
 from local.nodes.model import Cloud, Instance, Vpc
-from local.nodes.network import METADATA_ADDRESS, Network
+from local.nodes.network import METADATA_ADDRESS, PROXY_ADDRESS, Network
 from local.nodes.reconcile import Settings
 from local.nodes.relay import Relay
 from local.nodes.status import last_lines
@@ -51,6 +52,7 @@ class Running:
     namespace: str
     endpoint: Relay
     databases: dict[int, Relay] = field(default_factory=dict)
+    outside: frozenset[int] = frozenset()
 
 
 class Roles:
@@ -94,6 +96,7 @@ class Hardware:
         self.directory = home / "nodes"
         self._networks: dict[str, Network] = {}
         self._metadata: dict[str, MetadataService] = {}
+        self._egress: dict[str, EgressProxy] = {}
         self._running: dict[str, Running] = {}
         self._by_address: dict[tuple[str, str], Instance] = {}
         self._building = threading.Lock()
@@ -131,12 +134,24 @@ class Hardware:
         )
         service.start()
         self._metadata[vpc.id] = service
+        proxy = EgressProxy(
+            network.namespace, PROXY_ADDRESS, lambda address, port: self._permitted(vpc.id, address, port)
+        )
+        proxy.start()
+        self._egress[vpc.id] = proxy
         self._networks[vpc.id] = network
 
     def remove_network(self, vpc_id: str) -> None:
         """Take it away; there is no server in it any more."""
+        self._egress.pop(vpc_id).stop()
         self._metadata.pop(vpc_id).stop()
         self._networks.pop(vpc_id).remove()
+
+    def _permitted(self, vpc_id: str, address: str, port: int) -> bool:
+        """Whether the server with an address may reach a port of any address."""
+        instance = self._by_address.get((vpc_id, address))
+        running = self._running.get(instance.id) if instance is not None else None
+        return running is not None and port in running.outside
 
     # Servers
 
@@ -159,6 +174,9 @@ class Hardware:
                     cloud, instance.security_group_ids, database.security_group_ids, POSTGRES
                 )
             ),
+            outside=frozenset(
+                port for port in PORTS if firewall.permits_anywhere(cloud, instance.security_group_ids, port)
+            ),
         )
 
     def boot(self, instance: Instance, root: Path, settings: Settings, cloud: Cloud) -> None:
@@ -177,7 +195,7 @@ class Hardware:
             database_ca=self._home / "postgres" / "ca.pem",
             endpoint_port=self._endpoint_port,
         )
-        running = Running(instance, machine, namespace, endpoint)
+        running = Running(instance, machine, namespace, endpoint, outside=settings.outside)
         self._running[instance.id] = running
         self._set_databases(running, settings.databases)
         machine.start()
@@ -187,6 +205,7 @@ class Hardware:
         running = self._running[name]
         firewall.apply(running.namespace, settings.firewall)
         self._set_databases(running, settings.databases)
+        running.outside = settings.outside
 
     def alive(self, name: str) -> bool:
         """Whether a server runs."""

@@ -43,7 +43,7 @@ class Image(threading.Thread):
         super().__init__(name="image", daemon=True)
         self.recipe = recipe
         self.line = ""
-        """What it does now."""
+        """What it does now, in its own words."""
         self._cache = cache
         self._error: Exception | None = None
         self.seconds = 0.0
@@ -65,7 +65,7 @@ class Image(threading.Thread):
         """Wait for it, showing what it does. Raises NodesError."""
         while self.is_alive():
             if self.line:
-                progress.note("image", f"image {self.recipe}: {self.line}")
+                progress.note("image", self.line)
             self.join(LOOK)
         if self._error is not None:
             raise NodesError(f"the image {self.recipe} cannot be made: {self._error}")

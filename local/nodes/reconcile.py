@@ -30,6 +30,8 @@ class Settings:
     """Its rules, in nftables' own language."""
     databases: frozenset[int] = frozenset()
     """Ports on 127.0.0.1 at which it reaches a database server."""
+    outside: frozenset[int] = frozenset()
+    """Ports of any address that it may reach."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Boot:
 
 @dataclass(frozen=True)
 class Configure:
-    """Change a running server's firewall and ways to databases."""
+    """Change a running server's firewall, and its ways to databases and outside."""
 
     instance_id: str
     settings: Settings
