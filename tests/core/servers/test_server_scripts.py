@@ -6,15 +6,17 @@ import ast
 import configparser
 import functools
 import hashlib
+import http.server
 import json
 import os
 import shutil
 import socket
 import stat
 import subprocess
+import threading
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -236,6 +238,66 @@ def test_a_package_of_another_hash_is_refused_and_not_installed(
     ):
         from_nightly.install_odoo(settings)
     assert list(tmp_path.glob("*.deb")) == []
+
+
+@pytest.fixture
+def package_server(tmp_path: Path) -> Iterator[str]:
+    """An HTTP server of one folder; its address."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=folder)
+    ) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_nightly_package_comes_by_http_and_is_installed_when_its_hash_is_right(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, package_server: str, right: bool
+) -> None:
+    package = b"package of that night" * 100_000
+    (tmp_path / "served" / "odoo.deb").write_bytes(package)
+    settings = server_settings(
+        make_server(
+            package_source="nightly",
+            package_date="20261101",
+            package_sha256=hashlib.sha256(package if right else b"another").hexdigest(),
+        )
+    )
+    installed: list[bytes] = []
+    monkeypatch.setattr(from_nightly, "nightly_url", lambda server: f"{package_server}/odoo.deb")
+    monkeypatch.setattr(install, "CACHE", tmp_path)
+    monkeypatch.setattr(
+        install, "patient_apt", lambda *arguments: installed.append(Path(arguments[-1]).read_bytes())
+    )
+    if right:
+        from_nightly.install_odoo(settings)
+        assert installed == [package]
+    else:
+        with pytest.raises(common.StepError, match=r"but the setting package\.sha256 says"):
+            from_nightly.install_odoo(settings)
+        assert installed == []
+    assert list(tmp_path.glob("*.deb")) == []
+
+
+def test_a_server_carries_the_source_of_its_own_package_alone(make_server: MakeServer) -> None:
+    def carried(**changes: Any) -> set[str]:
+        paths = (file["path"] for file in cloud_config(make_server(**changes))["write_files"])
+        return {path.rsplit("/", 1)[1] for path in paths if "/from_" in path}
+
+    nightly = {"package_source": "nightly", "package_date": "20261101", "package_sha256": "a" * 64}
+    assert carried(**nightly) == {"from_nightly.py"}
+    assert carried(package_source="debian") == {"from_debian.py"}
+    assert carried(package_source="image") == set()
 
 
 def test_a_download_is_hashed_as_it_comes(tmp_path: Path) -> None:
