@@ -96,6 +96,7 @@ class Machine:
             detail = getattr(error, "stderr", None)
             raise MachineError(f"{self.instance.id}: {detail.strip() if detail else error}") from None
         groups = namespaces.make_groups(namespaces.own_group(), self.instance.id)
+        self.console.touch()
         end, console = os.pipe()
         self._process = subprocess.Popen(
             namespaces.joined(groups, self._command()),
