@@ -18,9 +18,8 @@ from typing import Any
 
 from local.postgres import certificates
 from local.postgres.binaries import Binaries, PostgresMissingError, for_data, newest
-from local.postgres.front import Front
 from local.postgres.parameters import applicable
-from local.postgres.processes import Spawner, command, record, run
+from local.postgres.processes import Spawner, command, front_command, record, run
 
 log = logging.getLogger("postgres")
 
@@ -139,7 +138,7 @@ class Cluster:
         self.directory = directory
         self._spawner = spawner
         self._process: subprocess.Popen[bytes] | None = None
-        self._front: Front | None = None
+        self._front: subprocess.Popen[bytes] | None = None
         self._server_port: int | None = None
         """Where the server itself listens, without TLS; for this process alone."""
 
@@ -224,7 +223,12 @@ class Cluster:
                 break
         else:
             raise ClusterError("no port on 127.0.0.1 is free for PostgreSQL")
-        self._front = Front(listener, self._server_port or 0, *pair, forced=forced)
+        with listener:
+            self._front = self._spawner.spawn(
+                front_command(listener.fileno(), self._server_port or 0, *pair, forced=forced),
+                self.directory / "log",
+                kept=[listener.fileno()],
+            )
         (self.directory / "port").write_text(str(port))
         return port
 
@@ -255,7 +259,8 @@ class Cluster:
         """Shuts down; by default after rolling open transactions back and writing a checkpoint."""
         front, self._front = self._front, None
         if front is not None:
-            front.close()
+            front.kill()
+            front.wait()
         process, self._process = self._process, None
         if process is None:
             return

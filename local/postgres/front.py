@@ -5,17 +5,23 @@ server's own loopback port in the clear. It refuses what is not encrypted in the
 ``pg_hba.conf`` has ``hostssl`` lines alone, as RDS does with ``rds.force_ssl=1``. To clients it differs from
 PostgreSQL's own TLS in three things: it must be asked for first (no ``sslnegotiation=direct``), there is no
 channel binding, and ``pg_stat_ssl`` says no.
+
+It is a process of its own, on the standard library alone: in the emulator's process, each query would wait
+for whatever request that is at. ``front.py <parent pid> <listener> <server port> <certificate> <key> <1 if
+plain connections are refused>``; the listener is an open file descriptor.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
+import ctypes
+import os
+import signal
 import socket
 import ssl
 import struct
-import threading
+import sys
 from pathlib import Path
 
 SSL_REQUEST, GSS_REQUEST, CANCEL_REQUEST = 80877103, 80877104, 80877102
@@ -25,14 +31,9 @@ MAXIMUM_STARTUP = 10_000
 PATIENCE = 60.0
 """Seconds for a client to say what it wants, as ``authentication_timeout``."""
 BLOCK = 65536
-
-
-@functools.cache
-def _loop() -> asyncio.AbstractEventLoop:
-    """One loop for the fronts of this process, in a thread of its own."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="postgres-front", daemon=True).start()
-    return loop
+PR_SET_PDEATHSIG = 1
+PARENT_CHECK = 1.0
+"""Seconds between looks at whether the parent still lives, where the kernel does not tell."""
 
 
 def _context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -104,19 +105,14 @@ class Front:
         self._forced = forced
         self._tasks: set[asyncio.Task[None]] = set()
         listener.setblocking(False)
-        asyncio.run_coroutine_threadsafe(self._start(), _loop()).result()
 
-    def _run(self, work: asyncio.Task[None]) -> None:
-        self._tasks.add(work)
-        work.add_done_callback(self._tasks.discard)
-
-    async def _start(self) -> None:
-        self._run(asyncio.create_task(self._accept()))
-
-    async def _accept(self) -> None:
+    async def run(self) -> None:
+        """Serves clients until it is cancelled."""
         while True:
             client, _address = await asyncio.get_running_loop().sock_accept(self._listener)
-            self._run(asyncio.create_task(self._serve(client)))
+            task = asyncio.create_task(self._serve(client))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError, ssl.SSLError, asyncio.IncompleteReadError, TimeoutError):
@@ -161,21 +157,34 @@ class Front:
         finally:
             await _close(questions)
 
-    def close(self) -> None:
-        """Stops listening and cuts every connection."""
-
-        async def end() -> None:
-            tasks = list(self._tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-        asyncio.run_coroutine_threadsafe(end(), _loop()).result()
-        self._listener.close()
-
 
 async def _close(writer: asyncio.StreamWriter) -> None:
     """Sends what is left and closes, without waiting for a peer that has gone."""
     writer.close()
     with contextlib.suppress(OSError, ssl.SSLError, TimeoutError):
         await asyncio.wait_for(writer.wait_closed(), 2)
+
+
+async def _until_the_parent_ends(parent: int) -> None:
+    while os.getppid() == parent:
+        await asyncio.sleep(PARENT_CHECK)
+
+
+async def _serve_for(parent: int, front: Front) -> None:
+    ways = {asyncio.create_task(front.run()), asyncio.create_task(_until_the_parent_ends(parent))}
+    await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+
+
+def main() -> None:
+    """Serve until the parent ends or SIGTERM comes; every connection is cut then."""
+    parent, descriptor, server = (int(argument) for argument in sys.argv[1:4])
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    certificate, key = (Path(argument) for argument in sys.argv[4:6])
+    listener = socket.socket(fileno=descriptor)
+    front = Front(listener, server, certificate, key, forced=sys.argv[6] == "1")
+    asyncio.run(_serve_for(parent, front))
+
+
+if __name__ == "__main__":
+    main()

@@ -20,6 +20,7 @@ from local.processes import end, identity, is_same
 NO_NAMESPACE = "OPENERP_NO_USER_NAMESPACE"
 """Set to anything, it makes root take the other way to an ordinary user (``launch.py``)."""
 LAUNCH = Path(__file__).with_name("launch.py")
+FRONT = Path(__file__).with_name("front.py")
 
 
 def _environment() -> dict[str, str]:
@@ -35,6 +36,12 @@ def command(directory: Path | None, program: Sequence[str], *, bound: bool = Fal
     """
     parent = str(os.getpid()) if bound else "0"
     return [sys.executable, "-I", "-S", str(LAUNCH), parent, str(directory or "-"), *program]
+
+
+def front_command(listener: int, server: int, certificate: Path, key: Path, *, forced: bool) -> list[str]:
+    """The command line of the front (``front.py``) of the server at the port ``server``."""
+    end_with = [str(listener), str(server), str(certificate), str(key), str(int(forced))]
+    return [sys.executable, "-I", "-S", str(FRONT), str(os.getpid()), *end_with]
 
 
 def run(
@@ -55,6 +62,9 @@ def run(
     return done
 
 
+_Job = tuple[list[str], Path, Sequence[int], "Future[subprocess.Popen[bytes]]"]
+
+
 class Spawner:
     """One thread that starts the servers and lives as long as the emulator.
 
@@ -62,14 +72,12 @@ class Spawner:
     """
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[tuple[list[str], Path, Future[subprocess.Popen[bytes]]]] = (
-            queue.SimpleQueue()
-        )
+        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="postgres-spawner", daemon=True).start()
 
     def _work(self) -> None:
         while True:
-            arguments, log, result = self._jobs.get()
+            arguments, log, kept, result = self._jobs.get()
             try:
                 with log.open("ab") as output:
                     process = subprocess.Popen(
@@ -80,15 +88,16 @@ class Spawner:
                         cwd="/",
                         env=_environment(),
                         start_new_session=True,
+                        pass_fds=kept,
                     )
                 result.set_result(process)
             except OSError as error:
                 result.set_exception(error)
 
-    def spawn(self, arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
-        """Starts a process whose output goes to ``log``."""
+    def spawn(self, arguments: list[str], log: Path, *, kept: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+        """Starts a process whose output goes to ``log``; it gets the open file descriptors ``kept``."""
         result: Future[subprocess.Popen[bytes]] = Future()
-        self._jobs.put((arguments, log, result))
+        self._jobs.put((arguments, log, kept, result))
         return result.result()
 
 
