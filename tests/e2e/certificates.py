@@ -38,7 +38,7 @@ class Authority:
         """What a client must trust."""
         return self.certificate.public_bytes(Encoding.PEM)
 
-    def issue(self, name: str, *, days: tuple[int, int] = (-1, 30)) -> Issued:
+    def issue(self, name: str, *, days: tuple[float, float] = (-1, 30)) -> Issued:
         """Sign a certificate for a host (or person), valid between these days from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         alternative = x509.SubjectAlternativeName([x509.DNSName(name.replace(" ", "-"))])
@@ -75,7 +75,7 @@ def _name(text: str) -> x509.Name:
 
 
 def _builder(
-    name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: tuple[int, int]
+    name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: tuple[float, float]
 ) -> x509.CertificateBuilder:
     now, (first, last) = datetime.now(UTC), days
     return (

@@ -74,27 +74,23 @@ def test_a_script_refuses_a_server_of_another_authority(
     assert "certificate verify failed" in ended.stderr
 
 
-def test_the_port_for_client_certificates_refuses_who_shows_none(live: Deployment) -> None:
-    client = live.rpc["client_certificate"]
-    context = ssl.create_default_context(cafile=str(live.clients / "ca.pem"))
-    with resolving(live.hosts), pytest.raises((ssl.SSLError, ConnectionResetError, RemoteDisconnected)):
-        connection = HTTPSConnection(client["host"], client["port"], context=context, timeout=10)
-        connection.request("GET", "/web/login")
-        connection.getresponse()
-
-
-def test_the_port_for_client_certificates_refuses_a_certificate_of_another_authority(
-    live: Deployment, tmp_path: Path
+@pytest.mark.parametrize("shown", ["none", "of another authority"])
+def test_the_port_for_client_certificates_refuses_who_shows_no_certificate_of_ours(
+    live: Deployment, shown: str, tmp_path: Path
 ) -> None:
     client = live.rpc["client_certificate"]
-    own = tmp_path / "own.pem"
-    own.write_bytes(authority("Somebody else").issue("1 accounting-desktop").pem)
     context = ssl.create_default_context(cafile=str(live.clients / "ca.pem"))
-    context.load_cert_chain(own)
-    with resolving(live.hosts), pytest.raises((ssl.SSLError, ConnectionResetError, RemoteDisconnected)):
-        connection = HTTPSConnection(client["host"], client["port"], context=context, timeout=10)
-        connection.request("GET", "/web/login")
-        connection.getresponse()
+    if shown != "none":
+        own = tmp_path / "own.pem"
+        own.write_bytes(authority("Somebody else").issue("1 accounting-desktop").pem)
+        context.load_cert_chain(own)
+    connection = HTTPSConnection(client["host"], client["port"], context=context, timeout=10)
+    try:
+        with resolving(live.hosts), pytest.raises((ssl.SSLError, ConnectionResetError, RemoteDisconnected)):
+            connection.request("GET", "/web/login")
+            connection.getresponse()
+    finally:
+        connection.close()
 
 
 def test_json2_refuses_a_wrong_key(live: Deployment) -> None:
