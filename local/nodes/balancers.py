@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,8 @@ class Balancers:
         for arn in self._served.keys() - known.keys():
             log.info("load balancer %s ends", self._served[arn].name)
             self._served.pop(arn).haproxy.stop()
+            for place in (self._directory, IN_MEMORY):
+                shutil.rmtree(place / _short(arn), ignore_errors=True)
         for arn, item in known.items():
             namespace = self._namespace(item.vpc_id)
             if namespace is None or not item.listeners:
@@ -62,7 +65,7 @@ class Balancers:
                 served.error = ""
 
     def _begin(self, item: LoadBalancer, namespace: str) -> Served:
-        short = hashlib.sha256(item.arn.encode()).hexdigest()[:12]
+        short = _short(item.arn)
         ports = [listener.port for listener in item.listeners]
         files = IN_MEMORY / short
         haproxy = Haproxy(self._directory / short, files, namespace)
@@ -106,3 +109,8 @@ class Balancers:
         """End them all."""
         for served in self._served.values():
             served.haproxy.stop()
+
+
+def _short(arn: str) -> str:
+    """A name of a directory for a load balancer."""
+    return hashlib.sha256(arn.encode()).hexdigest()[:12]

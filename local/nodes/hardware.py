@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -230,6 +231,11 @@ class Hardware:
         running = self._running.pop(name, None)
         if running is not None:
             running.machine.remove()
+
+    def remove_file_system(self, name: str) -> None:
+        """Delete what a file system holds: it is deleted in the emulator."""
+        log.info("file system %s is deleted", name)
+        shutil.rmtree(self.directory / "file-systems" / name, ignore_errors=True)
 
     def console(self, name: str) -> tuple[str, ...]:
         """The last lines that a server wrote."""

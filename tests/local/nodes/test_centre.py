@@ -33,6 +33,7 @@ class Machines:
         self.vpcs: set[str] = set()
         self.fail: str | None = None
         self.off: list[str] = []
+        self.deleted: list[str] = []
 
     def endpoint_moved(self, port: int) -> None:
         """Nothing here reaches it."""
@@ -69,6 +70,9 @@ class Machines:
 
     def remove(self, name: str) -> None:
         self.servers.pop(name, None)
+
+    def remove_file_system(self, name: str) -> None:
+        self.deleted.append(name)
 
     def console(self, name: str) -> tuple[str, ...]:
         return (f"{name} says hello",)
@@ -212,7 +216,7 @@ def test_a_refresh_goes_on_after_a_kill_of_the_emulator_and_never_leaves_fewer(p
 
     def done() -> bool:
         fewest.append(sum(state == "on" for state in place.machines.servers.values()))
-        return refresh(place.emulator)["Status"] == "Successful"
+        return bool(refresh(place.emulator)["Status"] == "Successful")
 
     wait_until(done)
     assert min(fewest) >= 2
@@ -242,6 +246,17 @@ def test_a_stopped_instance_without_a_group_keeps_its_disk_and_starts_again(plac
     wait_until(lambda: place.machines.alive(name))
     ec2.terminate_instances(InstanceIds=[name])
     wait_until(lambda: name not in place.machines.servers)
+
+
+def test_a_file_system_is_deleted_with_the_last_server_gone(place: Place) -> None:
+    efs = place.client("efs")
+    name = efs.create_file_system()["FileSystemId"]
+    time.sleep(2)
+    efs.delete_file_system(FileSystemId=name)
+    time.sleep(2)
+    assert place.machines.deleted == []
+    place.client("autoscaling").set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=0)
+    wait_until(lambda: place.machines.deleted == [name])
 
 
 def test_it_waits_for_an_emulator_that_is_stopped_and_keeps_the_servers(place: Place) -> None:
