@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up preview destroy output status down test lint bench e2e bench-live clean
+.PHONY: help setup up live preview destroy output status down test lint bench e2e bench-live clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -25,6 +25,9 @@ $(READY): requirements.txt requirements-dev.txt constraints.txt
 up: $(READY) ## bring up the stack on this machine: emulator, PostgreSQL, resources, client configuration
 	@$(BIN)/python -m local up --stack $(STACK)
 
+live: $(READY) ## up, with servers that serve: prints an https address and the first login (Linux, root)
+	@$(BIN)/python -m local live --stack $(STACK) $(ARGS)
+
 preview: $(READY) ## show what `up` would change
 	@$(BIN)/python -m local preview --stack $(STACK) $(ARGS)
 
@@ -37,7 +40,7 @@ output: $(READY) ## print the stack's outputs
 status: $(READY) ## what runs on this machine for this project
 	@$(BIN)/python -m local status
 
-down: $(READY) ## stop the emulator and PostgreSQL; their data stays in .local/
+down: $(READY) ## stop servers, emulator and PostgreSQL; their data stays in .local/
 	@$(BIN)/python -m local down
 
 test: $(READY) ## run every test

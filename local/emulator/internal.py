@@ -49,8 +49,8 @@ def answer(data: Any, status: str = "200 OK") -> Answer:
 
 def _backends(service: str, region: str) -> Any:
     from moto.backends import get_backend
-    from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.core.base_backend import BackendDict
+    from moto.core.models import DEFAULT_ACCOUNT_ID
 
     backends: BackendDict[Any] = get_backend(service)  # type: ignore[call-overload]  # a literal there
     return backends[DEFAULT_ACCOUNT_ID][region]

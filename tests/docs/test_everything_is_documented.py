@@ -43,7 +43,7 @@ INNER = {"Authority", "PrivateBucket", "WebAcl", "ServerGroup"}
 
 def make_targets() -> list[str]:
     listed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return re.findall(r"^ {2}make ([a-z-]+)", listed.stdout, re.MULTILINE)
+    return re.findall(r"^ {2}make ([a-z0-9-]+)", listed.stdout, re.MULTILINE)
 
 
 def missing(words: list[str], text: str | None = None) -> list[str]:
@@ -72,10 +72,10 @@ def test_every_make_target_is_in_the_readme_or_the_docs() -> None:
 
 def test_every_make_target_that_the_pages_name_exists() -> None:
     known = {*make_targets()}
-    command = re.compile(r"`(?:[A-Z]+=\S+ )*make ([a-z-]+)[^`]*`")
+    command = re.compile(r"`(?:[A-Z]+=\S+ )*make ([a-z0-9-]+)[^`]*`")
     named = {(name(page), target) for page in PAGES for target in command.findall(page.read_text())}
     for page in PAGES:
-        lines = (re.match(r"(?:[A-Z]+=\S+ )*make ([a-z-]+)", line) for line in shell_lines(page))
+        lines = (re.match(r"(?:[A-Z]+=\S+ )*make ([a-z0-9-]+)", line) for line in shell_lines(page))
         named |= {(name(page), found[1]) for found in lines if found}
     assert len(named) > 10
     assert {(page, target) for page, target in named if target not in known} == set()
