@@ -141,6 +141,8 @@ class Cluster:
         self._front: subprocess.Popen[bytes] | None = None
         self._server_port: int | None = None
         """Where the server itself listens, without TLS; for this process alone."""
+        self._forced = True
+        """Whether the front refuses plain connections."""
 
     @property
     def data(self) -> Path:
@@ -177,7 +179,7 @@ class Cluster:
             sslmode="disable",
         )
 
-    def _write_configuration(self, binaries: Binaries, port: int, parameters: Mapping[str, str]) -> None:
+    def _write_configuration(self, port: int, parameters: Mapping[str, str]) -> None:
         settings = {
             **parameters,
             "listen_addresses": "127.0.0.1",
@@ -213,8 +215,32 @@ class Cluster:
             f"PostgreSQL did not start; the end of {self.directory / 'log'} says: {self._said()}"
         )
 
+    def apply(self, parameters: Mapping[str, str]) -> int | None:
+        """Gives a running server other parameters without a restart, as RDS does; gives its port.
+
+        The static ones (``max_connections``) take effect at its next start.
+        """
+        if not self.running:
+            return self.port
+        chosen = applicable(for_data(self.data), self.data, parameters)
+        self._write_configuration(self._server_port or 0, chosen)
+        with self.connect() as connection:
+            connection.execute("select pg_reload_conf()")
+        forced = parameters.get(FORCE_TLS) != "0"
+        if forced != self._forced:
+            self._close_front()
+            self._open_front(forced=forced)
+        return self.port
+
+    def _close_front(self) -> None:
+        front, self._front = self._front, None
+        if front is not None:
+            front.kill()
+            front.wait()
+
     def _open_front(self, *, forced: bool) -> int:
         """Lets clients in, at the port of the last time if it is free."""
+        self._forced = forced
         host = f"{self.directory.name}.rds.amazonaws.com"
         pair = certificates.provide(self.directory.parent, self.directory, host)
         for port in _ports(self.port):
@@ -239,7 +265,7 @@ class Cluster:
     def _try(self, binaries: Binaries, port: int, parameters: Mapping[str, str]) -> bool:
         import psycopg
 
-        self._write_configuration(binaries, port, parameters)
+        self._write_configuration(port, parameters)
         self._server_port = port
         self._process = self._spawner.spawn(
             command(self.data, [binaries.path("postgres"), "-D", str(self.data)], bound=True),
@@ -257,10 +283,7 @@ class Cluster:
 
     def stop(self, how: int = signal.SIGINT) -> None:
         """Shuts down; by default after rolling open transactions back and writing a checkpoint."""
-        front, self._front = self._front, None
-        if front is not None:
-            front.kill()
-            front.wait()
+        self._close_front()
         process, self._process = self._process, None
         if process is None:
             return

@@ -150,6 +150,10 @@ class Supervisor:
 
         self._do(wanted.key, job, done)
 
+    def apply(self, wanted: Wanted, done: Done) -> None:
+        """Gives a running cluster new parameters; those that need a restart wait for one."""
+        self._do(wanted.key, lambda: self.cluster(wanted.key).apply(wanted.parameters), done)
+
     def rename(self, old: str, wanted: Wanted, done: Done) -> None:
         """Gives a cluster's directory another name; the server is restarted for it."""
 

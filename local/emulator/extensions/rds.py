@@ -106,6 +106,12 @@ class _Clusters:
             instance.status = status
         self.supervisor.restart(_wanted(instance), self.settled(instance))
 
+    def apply(self, instance: Any) -> None:
+        after = "stopped" if instance.status == "stopped" else "available"
+        if self.supervisor.live:
+            instance.status = "modifying"
+        self.supervisor.apply(_wanted(instance), self.settled(instance, after))
+
     def rename(self, old: str, instance: Any) -> None:
         if self.supervisor.live:
             instance.status = "renaming"
@@ -251,7 +257,7 @@ def _patch_backend(clusters: _Clusters) -> None:
         group = modify_group(self, db_parameter_group_name, *args, **named)
         for instance in self.databases.values():
             if _runs_here(instance) and instance.db_parameter_group_name == group.name:
-                clusters.restart(instance, "modifying")
+                clusters.apply(instance)
         return group
 
     def reboot_db_instance(self: Any, db_instance_identifier: str) -> Any:

@@ -113,6 +113,22 @@ def test_parameters_apply_as_far_as_this_release_and_machine_accept_them(cluster
         assert connection.execute("show log_min_duration_statement").fetchone() == ("1s",)
 
 
+def test_parameters_change_without_a_restart_and_the_static_ones_wait_for_one(cluster: Cluster) -> None:
+    cluster.start({"max_connections": "57", "work_mem": "5000"})
+    with cluster.connect() as before:
+        cluster.apply({"max_connections": "61", "work_mem": "6000"})
+        assert before.execute("select 1").fetchone() == (1,)
+    with cluster.connect() as connection:
+        assert connection.execute("show work_mem").fetchone() == ("6000kB",)
+        assert connection.execute("show max_connections").fetchone() == ("57",)
+    cluster.stop()
+    assert cluster.apply({"max_connections": "61"}) == cluster.port
+    assert not cluster.running
+    cluster.start({"max_connections": "61", "work_mem": "6000"})
+    with cluster.connect() as connection:
+        assert connection.execute("show max_connections").fetchone() == ("61",)
+
+
 def test_a_client_can_verify_the_server_by_every_name_it_has(cluster: Cluster, tmp_path: Path) -> None:
     cluster.start({})
     cluster.provide(MASTER)
