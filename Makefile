@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up live preview destroy output status down test lint bench e2e bench-live clean
+.PHONY: help setup up live preview destroy output status down test lint bench e2e bench-dump bench-live clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -54,6 +54,9 @@ lint: $(READY) ## ruff, mypy (strict), and actionlint where it can run
 
 bench: $(READY) ## time up and preview as whole processes
 	@$(BIN)/python -m tests.bench
+
+bench-dump: $(READY) ## time `ops dump` and `ops load` beside Odoo's own zip
+	@$(BIN)/python -m tests.bench_dump
 
 e2e: $(READY) ## real servers, a browser, and all that may go wrong (Linux, root; 20 minutes)
 	@$(BIN)/python -m pytest tests/e2e --durations=15 $(ARGS)

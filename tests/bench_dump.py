@@ -347,6 +347,10 @@ def main() -> None:
     try:
         copy(template(place / "cache"), cluster.directory)
         cluster.start(SERVER)
+        with cluster.connect() as connection:
+            # As every server that holds data, and unlike this cluster's own setting.
+            connection.execute("alter system set fsync = on")
+            connection.execute("select pg_reload_conf()")
         bench(place, cluster)
     finally:
         cluster.stop()

@@ -41,11 +41,11 @@ SESSION: Final = {
     "statement_timeout": "0",
     "lock_timeout": "0",
     "synchronous_commit": "off",
-    "maintenance_work_mem": "256MB",
-    "work_mem": "64MB",
+    "maintenance_work_mem": "128MB",
+    "work_mem": "32MB",
 }
-"""Settings of pg_restore's sessions. An index built in memory takes half the time; what a crash of the server
-loses is a database that has no name yet."""
+"""Settings of pg_restore's sessions: indexes are built in memory, in what a small instance has to spare, and
+no statement waits for the disk; what a crash of the server loses is a database that has no name yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -366,8 +366,9 @@ def _begin_files(run: _Run, target: Path, filing: Work, unpacked: list[Contents]
     if os.geteuid() == 0:
         # As the folder that the servers can write to.
         of = target.parent.stat()
-        owner = (of.st_uid, of.st_gid)
-        os.chown(target, *owner)
+        if (of.st_uid, of.st_gid) != (os.geteuid(), os.getegid()):
+            owner = (of.st_uid, of.st_gid)
+            os.chown(target, *owner)
 
     def one(piece: Piece) -> None:
         unpacked.append(run.unpack(piece, target, owner))

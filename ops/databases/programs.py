@@ -131,6 +131,8 @@ def running(
 
 def complaint(program: str, text: str) -> str:
     """Return the one line of a program's messages that says what went wrong."""
+    if "SSL support is not compiled in" in text:
+        return f"{program} was built without TLS: name a directory of others with --postgres-bin"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if "error:" in line.lower() or "fatal:" in line.lower()] or lines[-1:]
     first = telling[0] if telling else "it said nothing"
