@@ -25,6 +25,7 @@ ORDER = (
     "test_addresses",
     "test_other_databases",
     "test_what_runs_is_closed",
+    "test_security",
     "test_certificates",
     "test_new_launch_template",
     "test_loss_of_a_server",

@@ -61,6 +61,7 @@ def test_files_and_sessions_are_shared_and_the_addons_folder_is_not(server: Serv
     odoo = units(server)["openerp-odoo.service"]
     assert directives(odoo, "ProtectSystem") == ["strict"]
     assert directives(odoo, "ReadWritePaths") == ["/srv/openerp"]
+    assert directives(odoo, "ReadOnlyPaths") == ["/run/openerp"]
 
 
 def test_odoo_comes_back_after_a_database_outage_however_long(server: ServerConfiguration) -> None:
