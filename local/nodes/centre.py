@@ -166,6 +166,10 @@ class Centre:
             if slot.phase in ("booting", "running", "draining") and not self._hardware.alive(name):
                 slot.error = "the server ended by itself"
                 slot.enter("dead")
+                # At once, and before anybody is told: a worker of HAProxy that is replaced meanwhile would
+                # go on sending it those who have its cookie.
+                for arn in slot.targets:
+                    self._balancers.drain(arn, name)
             elif slot.phase == "booting" and all(
                 self._health.get(arn, {}).get(name) == "healthy" for arn in slot.targets
             ):

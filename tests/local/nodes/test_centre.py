@@ -186,6 +186,7 @@ def test_a_server_that_dies_is_replaced_and_the_other_one_stays(place: Place) ->
     wait_until(place.settled)
     assert stays in members(place.emulator) and gone not in place.machines.servers
     assert any(gone in line for line in place.status().replaced)
+    assert gone in place.balanced.drained
 
 
 def test_a_server_is_drained_before_it_goes_and_shut_down_when_nobody_is_on_it(place: Place) -> None:
