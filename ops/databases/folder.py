@@ -23,7 +23,7 @@ SCRATCH: Final = ".scratch"
 class _FileWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("xb", buffering=0)
+        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
         self._digest = hashlib.sha256()
         self._count = 0
 

@@ -197,6 +197,7 @@ def test_any_tar_reads_the_archives(place: Place, tmp_path: Path) -> None:
 def test_a_dump_is_for_its_operator_alone(place: Place, tmp_path: Path) -> None:
     dump(place.dump_request(place.make()), place.server, Folder(tmp_path / "dump"))
     assert stat.S_IMODE((tmp_path / "dump").stat().st_mode) == 0o700
+    assert {stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "dump").iterdir()} == {0o600}
     assert sorted(p.name for p in (tmp_path / "dump").iterdir()) == [
         "database-000001.tar.zst",
         "files-000001.tar.zst",
