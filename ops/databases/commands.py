@@ -29,6 +29,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from core.dump_manifest import Manifest
+from core.names import APPLICATION_ROLE
 from ops.databases.errors import DatabaseError
 from ops.databases.progress import Progress
 from ops.stack_outputs import OutputsError, of_stack
@@ -179,7 +180,8 @@ def load(
     files: Files = None,
     no_files: NoFiles = False,
     owner: Annotated[
-        str | None, typer.Option(help="Role that gets the database; else the login role.")
+        str | None,
+        typer.Option(help="Role that gets the database; else the stack's application, or the login."),
     ] = None,
     locale: Annotated[
         str | None, typer.Option(help="Locale instead of the source's, for example `C`.")
@@ -200,7 +202,7 @@ def load(
     """Load a dump into a new database; it never goes over an existing one.
 
     For example: `python -m ops load s3://acme-dumps/2027-01-31 looking_back --copy --stack prod --ca rds.pem
-    --files /srv/openerp/filestore --owner openerp`.
+    --files /srv/openerp/filestore`.
 
     Every archive is checked against its hash before the database gets its name, and so are the rows of the
     largest tables and the file of every attachment. Whatever goes wrong, and if it is killed: no half
@@ -224,7 +226,7 @@ def load(
             database=database,
             files=files,
             new_uuid=copy,
-            owner=owner,
+            owner=owner or (APPLICATION_ROLE if stack is not None else None),
             locale=locale,
             jobs=jobs,
             scratch=scratch,

@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import boto3
 import pytest
+from moto import mock_aws
 from typer.testing import CliRunner, Result
 
 from ops.__main__ import app
@@ -135,3 +137,38 @@ def test_being_told_to_stop_leaves_nothing_and_says_so(place: Place, tmp_path: P
     assert process.returncode == 130
     assert said == "stopped: what was made so far was removed\n"
     assert_nothing_of(place, target)
+
+
+def test_a_stack_names_server_secrets_and_owner(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, target = place.make(), place.new_name()
+    with place.cluster.connect() as superuser:
+        superuser.execute("create role openerp_app; grant openerp_app to master")
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        secret = {"username": place.server.user, "password": place.server.password}
+        made = boto3.client("secretsmanager", region_name="eu-west-1").create_secret(
+            Name="login", SecretString=json.dumps(secret)
+        )
+        outputs = {
+            "database_address": "127.0.0.1",
+            "database_port": place.server.port,
+            "region": "eu-west-1",
+            "master_secret_arn": made["ARN"],
+            "application_secret_arns": {name: made["ARN"]},
+        }
+        (tmp_path / "outputs.json").write_text(json.dumps(outputs))
+        way = [
+            *("--stack", "prod", "--outputs", str(tmp_path / "outputs.json"), "--files", str(place.files)),
+            *("--postgres-bin", BINARIES),
+        ]
+        dumped = run("dump", name, str(tmp_path / "dump"), *way)
+        assert dumped.exit_code == 0, dumped.stderr
+        assert_one_clear_message(run("dump", "other", str(tmp_path / "o"), *way), "has no database 'other'")
+        loaded = run("load", str(tmp_path / "dump"), target, "--copy", *way)
+        assert loaded.exit_code == 0, loaded.stderr
+    owner = "select pg_get_userbyid(datdba) from pg_database where datname = current_database()"
+    assert place.sql(target, owner) == [("openerp_app",)]
