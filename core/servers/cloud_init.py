@@ -22,6 +22,9 @@ from core.servers.systemd import render_units
 USER_DATA_LIMIT_BYTES: Final = 16384
 """EC2 accepts 16 KB of user data, counted before base64 (EC2 user guide, "Run commands at launch")."""
 
+GUARD: Final = "openerp_guard"
+"""Our server-wide module of Odoo."""
+
 # cloud-init's own schema accepts unknown keys at the top level, so a misspelt one would be ignored.
 TOP_LEVEL_KEYS: Final = frozenset(
     {"manage_etc_hosts", "timezone", "disable_root", "ssh_pwauth", "write_files", "runcmd", "final_message"}
@@ -81,6 +84,8 @@ def server_scripts() -> Mapping[str, str]:
         scripts[f"/usr/local/lib/openerp/openerp_server/{path.name}"] = bare_source(
             path.read_text(encoding="utf-8")
         )
+    for path in sorted((files / GUARD).glob("*.py")):
+        scripts[f"{PATHS['addons_dir']}/{GUARD}/{path.name}"] = bare_source(path.read_text(encoding="utf-8"))
     return scripts
 
 

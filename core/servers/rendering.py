@@ -19,6 +19,7 @@ PATHS: Final[dict[str, str | int]] = {
     "config_dir": "/etc/openerp",
     "data_dir": "/var/lib/openerp",
     "shared_dir": "/srv/openerp",
+    "addons_dir": "/usr/local/lib/openerp/addons",
     "log_dir": "/var/log/openerp",
     "database_ca": "/etc/openerp/database-ca.pem",
     "user": "openerp",

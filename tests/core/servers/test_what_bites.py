@@ -10,8 +10,10 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -182,7 +184,7 @@ def test_all_servers_agree_on_the_port_that_the_database_holds(make_server: Make
 
 def test_server_wide_modules_and_proxy_mode_are_set(server: ServerConfiguration) -> None:
     options = odoo_conf(server)
-    assert options["server_wide_modules"] == "base,rpc,web"
+    assert options["server_wide_modules"] == "base,rpc,web,openerp_guard"
     assert options["proxy_mode"] == "True"
     assert options["x_sendfile"] == "True"
 
@@ -384,3 +386,37 @@ def test_odoo_in_training_reaches_the_private_network_alone(server: ServerConfig
         assert ("any" in directives(unit, "IPAddressDeny")) is (environment == "training")
         allowed = " ".join(directives(unit, "IPAddressAllow")).split()
         assert allowed == (["localhost", server.vpc_cidr] if environment == "training" else [])
+
+
+class _DeniedError(Exception):
+    """Stands for Odoo's AccessDenied."""
+
+
+@pytest.mark.parametrize("database", ["openerp_copy", "openerp2", "postgres"])
+def test_rpc_reaches_no_database_outside_the_filter(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    """On a stand-in for Odoo; tests/e2e/test_other_databases.py shows it on a real one."""
+    pattern = re.compile(odoo_conf(make_server())["dbfilter"])
+    http, exceptions, service = (ModuleType(f"odoo.{name}") for name in ("http", "exceptions", "service"))
+    http.db_filter = lambda names, host: [name for name in names if pattern.match(name)]  # type: ignore[attr-defined]
+    exceptions.AccessDenied = _DeniedError  # type: ignore[attr-defined]
+    for name in ("common", "db", "model"):
+        part = ModuleType(name)
+        part.dispatch = lambda method, params: (method, *params)  # type: ignore[attr-defined]
+        setattr(service, name, part)
+    odoo = ModuleType("odoo")
+    odoo.http = http  # type: ignore[attr-defined]
+    for module in (odoo, http, exceptions, service):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    guard = "/usr/local/lib/openerp/addons/openerp_guard/__init__.py"
+    exec(compile(files(make_server())[guard], guard, "exec"), {})
+    common, model, db = service.common, service.model, service.db
+    assert common.dispatch("authenticate", ["openerp", "a"]) == ("authenticate", "openerp", "a")
+    assert common.dispatch("version", []) == ("version",)
+    assert model.dispatch("execute_kw", ["openerp_test", 2]) == ("execute_kw", "openerp_test", 2)
+    assert db.exp_db_exist("openerp")
+    assert not db.exp_db_exist(database)
+    for call in (common.dispatch, model.dispatch):
+        with pytest.raises(_DeniedError):
+            call("authenticate", [database, "a"])
