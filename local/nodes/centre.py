@@ -185,7 +185,9 @@ class Centre:
             reader.endpoint.ask("POST", "health", self._health)
             self._reported = (now, self._health)
         conditions = {
-            name: groups.Condition(alive=slot.phase in UP, seconds=now - slot.started)
+            name: groups.Condition(
+                alive=slot.phase in UP, seconds=now - slot.started, answered=slot.phase != "booting"
+            )
             for name, slot in self._slots.items()
         }
         decisions = [

@@ -25,6 +25,8 @@ class Condition:
     """Its container runs, or is about to. Without one the instance counts as impaired, as on EC2."""
     seconds: float
     """Since it was started."""
+    answered: bool = True
+    """Whether the load balancer has ever found it healthy; until then its state is `initial`."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,10 @@ def _replacements(
         elif (
             group.health_check_type == "ELB"
             and condition.seconds > group.grace_seconds
-            and any(health.get(arn, {}).get(name) == "unhealthy" for arn in group.target_group_arns)
+            and (
+                not condition.answered
+                or any(health.get(arn, {}).get(name) == "unhealthy" for arn in group.target_group_arns)
+            )
         ):
             yield Replace(group.name, name, "the load balancer finds it unhealthy")
 

@@ -52,6 +52,16 @@ def test_a_server_that_does_not_answer_is_replaced_after_the_grace_period() -> N
     assert decide(cloud("i-1", health_check_type="EC2"), {"i-1": WELL}, unhealthy) == []
 
 
+def test_a_server_that_never_answered_is_replaced_after_the_grace_period() -> None:
+    initial = {ARN: {"i-1": "initial"}}
+    silent = Condition(alive=True, seconds=901, answered=False)
+    (step,) = decide(cloud("i-1"), {"i-1": silent}, initial)
+    assert isinstance(step, Replace)
+    assert decide(cloud("i-1"), {"i-1": dataclasses.replace(silent, seconds=899)}, initial) == []
+    # The load balancer was started anew and has not looked yet.
+    assert decide(cloud("i-1"), {"i-1": WELL}, initial) == []
+
+
 def test_a_stopped_instance_of_a_group_is_replaced() -> None:
     stopped = dataclasses.replace(cloud("i-1"), instances=(instance("i-1", state="stopped"),))
     (step,) = decide(stopped, {"i-1": WELL}, {})
