@@ -98,7 +98,8 @@ def cloud_config(server: ServerConfiguration) -> dict[str, Any]:
     """Return the cloud-config as data."""
     config_dir = PATHS["config_dir"]
     texts = {
-        f"{config_dir}/server.json": json.dumps(server_settings(server), indent=1) + "\n",
+        f"{config_dir}/server.json": json.dumps(server_settings(server), indent=0, separators=(",", ":"))
+        + "\n",
         f"{config_dir}/odoo.conf": render_odoo_conf(server),
         f"{config_dir}/nginx.conf": render_nginx_conf(server),
         f"{config_dir}/nginx-locations.conf": render_nginx_locations(server),

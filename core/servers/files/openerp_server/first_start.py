@@ -109,7 +109,7 @@ def why_not_ours(database: Database, name: str, environment: str) -> str | None:
     if marked is not None and marked != environment:
         return f"the database {name} belongs to {marked}, but this server to {environment}"
     if environment == "production" and neutralised:
-        return f"the database {name} is a neutralised copy, which production must not serve"
+        return f"the database {name} is a neutralised copy: not for production"
     origin = database.state("origin") or "elsewhere"
     if marked is not None and environment not in ("production", origin) and not neutralised:
         return f"the database {name} is a copy from {origin} that was never neutralised"

@@ -21,7 +21,7 @@ def mirror() -> str:
     for uri in listed.split():
         if not uri.rstrip("/").endswith("-security"):
             return uri
-    raise common.StepError("apt has no source of Debian's main packages")
+    raise common.StepError("apt has no source of Debian")
 
 
 def install_odoo(server: common.Server) -> None:

@@ -83,7 +83,7 @@ def check_odoo(server: common.Server) -> None:
     """Raise when Odoo is missing or of another release."""
     program = shutil.which("odoo")
     if program is None:
-        raise common.StepError("there is no program «odoo»: the image or the package does not bring one")
+        raise common.StepError("there is no program «odoo»: the image or package lacks it")
     version = common.run([program, "--version"]).strip()
     if server["release"] not in version:
         raise common.StepError(f"the setting release says {server['release']}, installed is «{version}»")
