@@ -5,6 +5,7 @@ These tests prove the text. That the servers behave so is proven on booted ones 
 
 from __future__ import annotations
 
+import ast
 import configparser
 import json
 import re
@@ -420,3 +421,12 @@ def test_rpc_reaches_no_database_outside_the_filter(
     for call in (common.dispatch, model.dispatch):
         with pytest.raises(_DeniedError):
             call("authenticate", [database, "a"])
+
+
+def test_our_module_of_odoo_has_what_odoo_writes_into_a_new_database(server: ServerConfiguration) -> None:
+    """Odoo lists every module that it finds when it makes a database; one without a name ends that."""
+    manifest = ast.literal_eval(
+        files(server)["/usr/local/lib/openerp/addons/openerp_guard/__manifest__.py"].strip()
+    )
+    assert manifest["name"]
+    assert manifest["license"]
