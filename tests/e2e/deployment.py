@@ -234,9 +234,14 @@ class Deployment:
             group = self.group(role)
             states = {one["InstanceId"]: one["LifecycleState"] for one in group["Instances"]}
             lines.append(f"{role}: wants {group['DesiredCapacity']}, {states}, health {self.health(role)}")
-        for console in sorted(self.home.glob("nodes/**/console.log")):
+        return "\n".join([*lines, self.consoles(8)])
+
+    def consoles(self, number: int) -> str:
+        """The last lines of every server's console."""
+        lines = []
+        for console in sorted(self.home.glob("nodes/instances/*/console.log")):
             lines.append(f"--- {console.parent.name}")
-            lines += console.read_text(errors="replace").splitlines()[-8:]
+            lines += console.read_text(errors="replace").splitlines()[-number:]
         return "\n".join(lines)
 
     # Inside a server.
@@ -306,7 +311,11 @@ def deployment(
             made.run("up")
             first(made)
         begin = time.monotonic()
-        print(made.run("live", seconds=seconds), flush=True)
+        try:
+            print(made.run("live", seconds=seconds), flush=True)
+        except DeploymentError:
+            print(made.consoles(60), flush=True)
+            raise
         print(f"live after {time.monotonic() - begin:.0f} s", flush=True)
         yield made
     finally:
