@@ -7,6 +7,7 @@ import json
 import re
 import ssl
 import xmlrpc.client
+from collections.abc import Mapping
 
 import pytest
 
@@ -30,7 +31,13 @@ ABSOLUTE = re.compile(r"https?:(?://|\\/\\/)[A-Za-z0-9.:-]+")
 
 
 def ask(
-    live: Deployment, path: str, *, port: int = 443, body: str | None = None, certificate: bool = False
+    live: Deployment,
+    path: str,
+    *,
+    port: int = 443,
+    body: str | None = None,
+    certificate: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> tuple[int, http.client.HTTPMessage, str]:
     """One request without following redirects: status, headers, text."""
     with resolving(live.hosts):
@@ -45,7 +52,7 @@ def ask(
             connection = http.client.HTTPSConnection(live.host, port, timeout=30, context=context)
         try:
             kind = {"Content-Type": "application/json"} if body is not None else {}
-            connection.request("GET" if body is None else "POST", path, body, kind)
+            connection.request("GET" if body is None else "POST", path, body, kind | dict(headers or {}))
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read().decode(errors="replace")
         finally:

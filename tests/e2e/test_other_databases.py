@@ -137,7 +137,17 @@ def test_jsonrpc_lets_nobody_into_a_database_outside_the_filter(
 
 
 @pytest.mark.parametrize("database", DATABASES)
-def test_json2_lets_nobody_into_a_database_outside_the_filter(live: Deployment, database: str) -> None:
-    with resolving(live.hosts):
-        status, _, text = ask(live, f"/json/2/res.partner/search_count?db={database}", body="{}")
-    assert status in (401, 404), text
+def test_json2_lets_nobody_into_a_database_outside_the_filter(
+    live: Deployment, entrance: Entrance, database: str
+) -> None:
+    """A key that is wrong tells the two cases apart: only a database that is asked can say so."""
+    said = {
+        name: ask(
+            live,
+            "/json/2/res.partner/search_count",
+            body="{}",
+            headers={"X-Odoo-Database": name, "Authorization": "bearer " + "0" * 40},
+        )
+        for name in (entrance.database, database)
+    }
+    assert {name: status for name, (status, _, _) in said.items()} == {entrance.database: 401, database: 404}
