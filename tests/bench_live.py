@@ -6,7 +6,7 @@ Three questions, for docs/performance.md and core/sizing.py:
    percentile of their actions stay below a second? What is the most people for whom it does, and how much
    memory does a worker take after that?
 2. How many pages a second come through load balancer and nginx, against Odoo asked directly, in turns?
-3. The same for a static file.
+3. The same for a static file, and with nginx alone before Odoo, which is what makes the difference there.
 
 Everything runs on the same cores: load generator, load balancer, nginx, Odoo and PostgreSQL. The figures are
 this machine's; the ratios are of more use than the numbers. With `--write` they go to docs/performance.md.
@@ -50,6 +50,8 @@ STEPS = tuple(map(int, os.environ.get("BENCH_STEPS", "6 10 16 24 32").split()))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 WRK_SECONDS = 8
 STATIC = "/web/static/img/favicon.ico"
+NGINX_PORT = 8080
+"""Of a web-client server."""
 MEMORY = """
 import json, pathlib
 found = []
@@ -94,6 +96,13 @@ class Size:
     worker_rss: float
     gevent_pss: float
     master_pss: float
+
+
+def quiet() -> None:
+    """Say so when something else works on this machine: then the figures are of that, too."""
+    load = os.getloadavg()[0]
+    if load > 1:
+        print(f"this machine is busy (load {load:.1f}): the figures will be worse than it", file=sys.stderr)
 
 
 def let_work(entrance: Entrance, accounts: list[tuple[str, str]], number: int) -> Work:
@@ -190,9 +199,12 @@ def wrk(command: list[str], hosts: dict[str, str] | None) -> float:
 
 
 def in_turns(
-    live: Deployment, server: str, entrance: Entrance, path: str, connections: int
+    live: Deployment, server: str, entrance: Entrance, path: str, connections: int, *, balancer: bool = True
 ) -> tuple[float, float, float]:
-    """Requests a second directly and through everything (medians), and the median of the rounds' ratios."""
+    """Requests a second of Odoo itself and through more (medians), and the median of the rounds' ratios.
+
+    That is the load balancer and nginx; without `balancer` nginx alone, without TLS, as Odoo itself is asked.
+    """
     session = as_person(entrance, live.administrator(), session_cookie)
     shared = ["--threads", "1", "--connections", str(connections), "--duration", f"{WRK_SECONDS}s"]
     headers = ["--header", f"Cookie: session_id={session}", "--timeout", "30s"]
@@ -203,8 +215,12 @@ def in_turns(
     for number in range(ROUNDS):
         print(f"{path}: round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)
         bare = [*network, "wrk", *shared, *headers, f"http://127.0.0.1:{port}{path}"]
-        whole = ["wrk", *shared, *headers, f"{entrance.url}{path}"]
-        pair = [(direct, bare, None), (through, whole, live.hosts)]
+        if balancer:
+            more = ["wrk", *shared, *headers, f"{entrance.url}{path}"]
+        else:
+            host = ["--header", f"Host: {entrance.host}"]
+            more = [*network, "wrk", *shared, *headers, *host, f"http://127.0.0.1:{NGINX_PORT}{path}"]
+        pair = [(direct, bare, None), (through, more, live.hosts if balancer else None)]
         for figures, command, hosts in pair if number % 2 else reversed(pair):
             figures.append(wrk(command, hosts))
     ratios = [after / before for before, after in zip(direct, through, strict=True)]
@@ -217,7 +233,10 @@ async def session_cookie(person: Person) -> str:
     return str(cookie)
 
 
-def table(sizes: list[Size], page: tuple[float, float, float], static: tuple[float, float, float]) -> str:
+Turns = tuple[float, float, float]
+
+
+def table(sizes: list[Size], page: Turns, nginx: Turns, static: Turns) -> str:
     """What was measured, as Markdown."""
     lines = [
         f"Measured {datetime.now(UTC):%Y-%m-%d} on {os.cpu_count()} cores ({platform.machine()}), "
@@ -237,11 +256,13 @@ def table(sizes: list[Size], page: tuple[float, float, float], static: tuple[flo
         )
     lines += [
         "",
-        "| | Odoo asked directly | through load balancer and nginx | ratio | goal |",
+        "| requests a second | Odoo itself | with what is before it | ratio | goal |",
         "|---|---|---|---|---|",
-        f"| pages a second (`/odoo`, logged in) | {page[0]:.1f} | {page[1]:.1f} | {page[2]:.3f} | "
-        "at least 0.97 |",
-        f"| static files a second | {static[0]:.0f} | {static[1]:.0f} | {static[2]:.1f} | at least 20 |",
+        f"| pages (`/odoo`, logged in), load balancer and nginx | {page[0]:.1f} | {page[1]:.1f} | "
+        f"{page[2]:.3f} | at least 0.97 |",
+        f"| static files, nginx | {nginx[0]:.0f} | {nginx[1]:.0f} | {nginx[2]:.1f} | at least 20 |",
+        f"| static files, load balancer with TLS and nginx | {static[0]:.0f} | {static[1]:.0f} | "
+        f"{static[2]:.1f} | |",
     ]
     return "\n".join(lines)
 
@@ -261,6 +282,7 @@ def main() -> None:
     lacking = [*missing(), *([] if shutil.which("wrk") else ["wrk"])]
     if lacking:
         sys.exit(f"this machine lacks {', '.join(lacking)}")
+    quiet()
     given = os.environ.get("OPENERP_E2E_HOME")
     with ExitStack() as stack:
         directory = Path(given).resolve() if given else None
@@ -274,8 +296,9 @@ def main() -> None:
         sizes = [measure_size(live, server, entrance, accounts, workers) for workers in WORKERS]
         set_workers(live, server, min(WORKERS))
         page = in_turns(live, server, entrance, "/odoo", connections=4)
+        nginx = in_turns(live, server, entrance, STATIC, connections=16, balancer=False)
         static = in_turns(live, server, entrance, STATIC, connections=16)
-    text = table(sizes, page, static)
+    text = table(sizes, page, nginx, static)
     print(text)
     print(
         f"\ncore/sizing.py counts {USERS_FOR_EACH_WORKER} people, {WORKER_MIB:.0f} MiB a worker and "

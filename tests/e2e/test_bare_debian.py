@@ -12,7 +12,7 @@ from local import nodes
 from tests.e2e.deployment import Deployment, deployment
 from tests.e2e.test_addresses import ask
 
-MINUTES = 10
+MINUTES = 15
 
 
 @pytest.fixture(scope="module")
