@@ -112,8 +112,12 @@ def read(path: Path) -> Status | None:
         return None
 
 
+ASIDE = ("openerp-agents", "openerp: agents")
+"""Amazon's agents cannot be had on this machine; nothing waits for them, and nobody is to look there."""
+
+
 def last_lines(path: Path, count: int = CONSOLE_LINES) -> tuple[str, ...]:
-    """The last lines of a console, without what only a terminal understands."""
+    """The last lines of a console, without what only a terminal understands, and without what ASIDE names."""
     try:
         with path.open("rb") as file:
             file.seek(0, 2)
@@ -122,4 +126,4 @@ def last_lines(path: Path, count: int = CONSOLE_LINES) -> tuple[str, ...]:
     except OSError:
         return ()
     lines = (_CONTROL.sub("", line.replace("\r", "\n").strip("\n")).strip() for line in text.split("\n"))
-    return tuple(line for line in lines if line)[-count:]
+    return tuple(line for line in lines if line and not any(word in line for word in ASIDE))[-count:]

@@ -123,3 +123,14 @@ def test_the_address_is_that_of_the_stacks_own_load_balancer(tmp_path: Path) -> 
 def test_the_image_follows_from_the_settings() -> None:
     assert recipe_of({"p:serverImage": f"{RESOLVED_HERE}openerp-19.0"}, "p") == "openerp-19.0"
     assert recipe_of({"p:serverImage": "ami-0123"}, "p") == recipe_of({}, "p") == "debian-13"
+
+
+def test_nobody_is_led_to_the_agents_that_cannot_be_had_here(tmp_path: Path) -> None:
+    path = tmp_path / "console.log"
+    path.write_text(
+        "Starting openerp-odoo.service\n"
+        "[FAILED] Failed to start openerp-agents.service - OpenERP: agents.\n"
+        "openerp-server[7]: openerp: agents failed: no way to the internet\n"
+        "See 'systemctl status openerp-agents.service' for details.\n"
+    )
+    assert last_lines(path) == ("Starting openerp-odoo.service",)
