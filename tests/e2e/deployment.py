@@ -320,4 +320,4 @@ def deployment(
         yield made
     finally:
         if not keep:
-            made.run("down", seconds=120)
+            made.run("down", seconds=300)

@@ -13,6 +13,8 @@ from tests.e2e.deployment import Deployment, deployment
 from tests.e2e.test_addresses import ask
 
 MINUTES = 15
+DOWN_SECONDS = 300
+"""A server that installed everything by itself has a gigabyte of files to be removed."""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def test_its_odoo_came_from_debian_at_first_boot(bare: Deployment) -> None:
 
 
 def test_down_leaves_nothing_behind(bare: Deployment) -> None:
-    bare.run("down")
+    bare.run("down", seconds=DOWN_SECONDS)
     home = str(bare.home)
     commands = []
     for process in Path("/proc").iterdir():
