@@ -117,6 +117,13 @@ class ImageError(Exception):
     """An image cannot be made; the message says why and what to do."""
 
 
+BOUND: Final = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    *("unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"),
+)
+"""What runs behind this ends with the thread that started it, and with it all that it started."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What an image is made from. Images are kept under a hash of it."""
@@ -228,7 +235,7 @@ def _command(recipe: Recipe, root: Path, beside: Path, main: str, security: str 
     (beside / "all.sources").write_text(sources)
     (beside / "options").write_text(f'{host_options()}Acquire::Check-Valid-Until "false";\n')
     return [
-        *("unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"),
+        *BOUND,
         *("mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory"),
         f"--include={','.join(dict.fromkeys(recipe.packages))}",
         f"--aptopt={beside / 'options'}",

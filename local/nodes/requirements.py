@@ -21,6 +21,7 @@ PROGRAMS: Final = {
     "ip": "iproute2",
     "nsenter": "util-linux",
     "unshare": "util-linux",
+    "setpriv": "util-linux",
     "mount": "mount",
 }
 """Programs and Debian's packages that bring them."""

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ import pytest
 from core.servers.files.openerp_server.install import PACKAGE_SERVICES, PACKAGES
 from local.nodes import images
 from local.nodes.images import RECIPES, ImageError, Recipe, ensure, find_archives, path_of
+from local.processes import identity
 
 NAME = "debian-13"
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def quiet(_note: str) -> None:
@@ -195,12 +198,44 @@ def test_what_mmdebstrap_says_reaches_people_and_its_errors_the_message(tmp_path
     images._run(["sh", "-c", 'test "$TMPDIR" = "$0"', str(tmp_path)], tmp_path, notes.append)
 
 
-def test_mmdebstrap_runs_in_namespaces_that_end_with_it(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="namespaces need Linux and root")
+def test_a_builder_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
+    program = textwrap.dedent(
+        """
+        import pathlib, sys
+        from local.nodes import images
+        script = "sleep 1000 & echo 'I: extracting archives...' >&2; wait"
+        print("started", flush=True)
+        command = [*images.BOUND, "sh", "-c", script]
+        images._run(command, pathlib.Path(sys.argv[1]), lambda line: print(line, flush=True))
+        """
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as builder:
+        assert builder.stdout is not None
+        assert builder.stdout.readline() == "started\n"
+        assert builder.stdout.readline() == "unpacking the essential packages\n"
+        started = [*_below(builder.pid)]
+        assert len(started) >= 3
+        builder.kill()
+    deadline = time.monotonic() + 10
+    while any(identity(pid) is not None for pid in started):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _below(pid: int) -> Iterator[int]:
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        yield int(child)
+        yield from _below(int(child))
+
+
+def test_mmdebstrap_runs_in_namespaces_of_its_own(tmp_path: Path) -> None:
     command = images._command(
         RECIPES["openerp-19.0"], tmp_path / "root", tmp_path, "http://mirror.test/debian", None
     )
-    assert command[0] == "unshare"
-    assert {"--mount", "--pid", "--kill-child"} <= set(command[: command.index("mmdebstrap")])
+    assert tuple(command[: command.index("mmdebstrap")]) == images.BOUND
     assert "Pin: release n=sid" in (tmp_path / "pins").read_text()
     assert "Suites: sid" in (tmp_path / "all.sources").read_text()
     assert not os.access(tmp_path / "root", os.F_OK)
