@@ -161,8 +161,12 @@ class Front:
 async def _close(writer: asyncio.StreamWriter) -> None:
     """Sends what is left and closes, without waiting for a peer that has gone."""
     writer.close()
-    with contextlib.suppress(OSError, ssl.SSLError, TimeoutError):
+    try:
         await asyncio.wait_for(writer.wait_closed(), 2)
+    except (OSError, ssl.SSLError, TimeoutError):
+        # The loop must have forgotten the socket before its number is given to another one.
+        writer.transport.abort()
+        await asyncio.sleep(0)
 
 
 async def _until_the_parent_ends(parent: int) -> None:

@@ -185,6 +185,22 @@ def test_a_client_can_cancel_and_one_that_talks_nonsense_is_sent_away(cluster: C
             assert client.recv(100) == b""
 
 
+def test_a_client_that_reads_no_more_when_its_session_ends_is_in_nobodys_way(cluster: Cluster) -> None:
+    cluster.start({})
+    cluster.provide(MASTER)
+    deaf = login(cluster, sslmode="require")
+    with contextlib.closing(deaf), login(cluster, sslmode="require") as other:
+        pid = deaf.info.backend_pid
+        other.execute("select pg_terminate_backend(%s, 5000)", [pid])
+        deadline = time.monotonic() + 4
+        while time.monotonic() < deadline:
+            with contextlib.ExitStack() as several:
+                for _ in range(5):
+                    fresh = several.enter_context(login(cluster, sslmode="require"))
+                    assert fresh.execute("select 1").fetchone() == (1,)
+            time.sleep(0.2)
+
+
 def test_a_parameter_lets_plain_connections_in(cluster: Cluster) -> None:
     cluster.start({"rds.force_ssl": "0"})
     cluster.provide(MASTER)
