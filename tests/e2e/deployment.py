@@ -227,6 +227,18 @@ class Deployment:
                 raise DeploymentError(f"no {what} after {seconds:.0f} s\n{self.situation()}")
             time.sleep(0.5)
 
+    def wait_for_test_database(self) -> str:
+        """Wait until the test database is made, which goes on while the working one is served; gives the
+        app server that looked."""
+        server = min(self.healthy("app"))
+        unit = "openerp-test-database"
+        self.wait(
+            "test database",
+            lambda: self.inside(server, "systemctl", "is-active", unit).stdout.strip() == "active" or None,
+            seconds=240,
+        )
+        return server
+
     def situation(self) -> str:
         """Groups, health and the last console lines, for the message of a failure."""
         lines = []

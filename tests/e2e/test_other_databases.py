@@ -30,6 +30,7 @@ TERMINATE = "select pg_terminate_backend(pid) from pg_stat_activity where datnam
 @pytest.fixture(scope="module", autouse=True)
 def others(live: Deployment) -> Iterator[None]:
     """Make the two databases, and remove them again."""
+    live.wait_for_test_database()
     outputs = live.outputs()
     master = live.secret(outputs[names.MASTER_SECRET_ARN])
     test = outputs[names.TEST_DATABASE]

@@ -196,14 +196,7 @@ def state_of_test_database(live: Deployment, server: str, key: str, value: str) 
 @pytest.fixture
 def made(live: Deployment) -> Iterator[str]:
     """The app server, once its test database is made; afterwards as it was."""
-    server = min(live.healthy("app"))
-    live.wait(
-        "test database",
-        lambda: (
-            live.inside(server, "systemctl", "is-active", "openerp-test-database").stdout.strip() == "active"
-        ),
-        seconds=240,
-    )
+    server = live.wait_for_test_database()
     yield server
     state_of_test_database(live, server, "environment", "development")
     live.inside(server, "systemctl", "restart", ODOO)

@@ -430,3 +430,9 @@ def test_our_module_of_odoo_has_what_odoo_writes_into_a_new_database(server: Ser
     )
     assert manifest["name"]
     assert manifest["license"]
+
+
+def test_a_test_database_whose_making_was_interrupted_is_made_in_the_end(server: ServerConfiguration) -> None:
+    unit = units(server)["openerp-test-database.service"]
+    assert directives(unit, "Restart") == ["on-failure"]
+    assert directives(unit, "StartLimitIntervalSec") == ["0"]
