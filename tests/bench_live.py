@@ -14,6 +14,7 @@ this machine's; the ratios are of more use than the numbers. With `--write` they
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -277,6 +278,12 @@ def write(text: str) -> None:
 
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--write", action="store_true", help="put the figures into docs/performance.md")
+    parser.epilog = (
+        "BENCH_WORKERS, BENCH_STEPS (people a worker), BENCH_SECONDS and BENCH_ROUNDS change what is tried."
+    )
+    wanted = parser.parse_args()
     from local.nodes.requirements import missing
 
     lacking = [*missing(), *([] if shutil.which("wrk") else ["wrk"])]
@@ -304,7 +311,7 @@ def main() -> None:
         f"\ncore/sizing.py counts {USERS_FOR_EACH_WORKER} people, {WORKER_MIB:.0f} MiB a worker and "
         f"{GEVENT_MIB} MiB for the websocket process"
     )
-    if "--write" in sys.argv[1:]:
+    if wanted.write:
         write(text)
 
 
