@@ -27,12 +27,27 @@ def title(server: ServerStatus) -> str:
     return f"{server.name or server.id} {server.address}"
 
 
+OURS = "openerp: "
+"""How a sentence of our own scripts begins (core/servers/files/openerp_server/common.py)."""
+LONGEST = 100
+"""Characters of what a server says that are shown."""
+
+
+def last_words(server: ServerStatus) -> str:
+    """What a server that starts last said: in a sentence of our own, if there is one."""
+    if server.error or not server.console:
+        return server.error
+    sentences = [said.partition(OURS)[2] for said in server.console if OURS in said]
+    said = (sentences or [*server.console])[-1]
+    return said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
+
+
 def line(server: ServerStatus) -> str:
     """How a server is, and what it last said."""
     state = _SAYS.get(server.phase, server.phase)
     if server.phase == "running" and not server.serving:
         state = "runs, " + ", ".join(sorted(set(server.health.values())))
-    said = server.error or (server.console[-1] if server.console and server.phase != "running" else "")
+    said = last_words(server) if server.error or server.phase != "running" else ""
     return f"{title(server):24} {state} ({server.seconds:.0f} s)" + (f": {said}" if said else "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -134,3 +135,15 @@ def test_nobody_is_led_to_the_agents_that_cannot_be_had_here(tmp_path: Path) -> 
         "See 'systemctl status openerp-agents.service' for details.\n"
     )
     assert last_lines(path) == ("Starting openerp-odoo.service",)
+
+
+def test_of_a_console_the_last_sentence_of_our_own_is_shown() -> None:
+    console = (
+        "[7.1] openerp-server[3]: openerp: making the database openerp with base, web",
+        "[  OK  ] Started run-p318.scope - " + "odoo " * 50,
+    )
+    booting = server(phase="booting", health={}, console=console)
+    assert line(booting).endswith(": making the database openerp with base, web")
+    long = line(dataclasses.replace(booting, console=console[1:]))
+    assert long.endswith("…")
+    assert len(long) < 160
