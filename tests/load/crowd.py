@@ -85,8 +85,7 @@ async def _run(
         await asyncio.gather(*(one.work(think, until) for one in people))
     finally:
         started.set()
-        for one in people:
-            await one.close()
+        await asyncio.gather(*(one.close() for one in people))
 
 
 @contextmanager

@@ -171,6 +171,8 @@ class Person:
     async def close(self) -> None:
         """Close the browser."""
         await self.session.close()
+        # aiohttp documents it so ("Graceful Shutdown"): TLS connections need some rounds of the loop.
+        await asyncio.sleep(0.25)
 
     # Requests.
 
