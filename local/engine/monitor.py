@@ -8,6 +8,7 @@ message.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 from collections.abc import Awaitable, Callable
@@ -375,6 +376,9 @@ class Engine(engine_pb2_grpc.EngineServicer):
 
 async def serve(monitor: Monitor, engine: Engine) -> tuple[grpc.aio.Server, str]:
     """Start both services on a free loopback port; returns the server and its address."""
+    # A run that fails ends while requests are under way; gRPC and asyncio need not print each one's traceback.
+    for name in ("grpc", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     server = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS)
     resource_pb2_grpc.add_ResourceMonitorServicer_to_server(monitor, server)
     engine_pb2_grpc.add_EngineServicer_to_server(engine, server)

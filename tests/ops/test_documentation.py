@@ -17,6 +17,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = {
     "bootstrap": "bootstrap.md",
     "clients": "clients.md",
+    "dump": "operations.md",
+    "load": "operations.md",
     "preview-report": "pull-requests.md",
     "service-sheet": "clients.md",
 }

@@ -81,7 +81,7 @@ class World:
         self.instances[name] = instance(name, version=str(self.version))
 
     def scale(self, desired: int) -> None:
-        more = 1 if self.old and len(self.instances) > self.desired else 0
+        more = 1 if desired and self.old and len(self.instances) > self.desired else 0
         self.desired = desired
         while len(self.instances) > desired + more:
             del self.instances[next(iter(self.instances))]
@@ -155,6 +155,7 @@ class World:
         else:
             self.old = None
             self.refreshes += 1
+            self.fill()
 
     def _do(self, action: Action) -> None:
         if isinstance(action, CreateNetwork):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from local.nodes.model import Cloud, Target
@@ -126,6 +126,7 @@ EVENTS = st.lists(
 
 
 @given(st.integers(0, 4), EVENTS)
+@example(1, [("refresh", 0), ("wait", 1), ("scale", 0)])
 def test_it_converges_whatever_happened_and_then_does_nothing(
     desired: int, events: list[tuple[str, int]]
 ) -> None:

@@ -315,7 +315,8 @@ def test_a_server_left_behind_is_ended_and_a_strangers_process_is_not(tmp_path: 
             record(tmp_path / name / "process.json", process.pid)
         path = tmp_path / "recycled" / "process.json"
         path.write_text(path.read_text().replace('"identity": "', '"identity": "another '))
-        assert end_stale(tmp_path) == 1
+        # A core that is written takes its time on a busy machine.
+        assert end_stale(tmp_path, patience=60) == 1
         assert ours.wait(5) == -signal.SIGQUIT
         assert stranger.poll() is None
         assert list(tmp_path.glob("*/process.json")) == []
