@@ -376,7 +376,7 @@ class Engine(engine_pb2_grpc.EngineServicer):
 
 async def serve(monitor: Monitor, engine: Engine) -> tuple[grpc.aio.Server, str]:
     """Start both services on a free loopback port; returns the server and its address."""
-    # A run that fails ends while requests are under way; gRPC and asyncio need not print each one's traceback.
+    # A run that fails ends while requests are under way: gRPC and asyncio need not print them one by one.
     for name in ("grpc", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     server = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS)
