@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
+import time
+from hashlib import sha256
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def _linux_identity(pid: int) -> str | None:
@@ -46,3 +51,32 @@ def end(pid: int, known: str, how: int) -> None:
     if is_same(pid, known):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, how)
+
+
+def end_within(pid: int, known: str, seconds: float) -> None:
+    """Asks the process to end, and ends it after ``seconds`` if it has not; returns when it is gone."""
+    end(pid, known, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while is_same(pid, known) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    end(pid, known, signal.SIGKILL)
+    while is_same(pid, known):
+        time.sleep(0.01)
+
+
+def code_fingerprint(*packages: str) -> str:
+    """Changes whenever the code in these packages does: a process started from older code is replaced."""
+    digest = sha256()
+    for package in packages:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            status = path.stat()
+            digest.update(f"{path.relative_to(ROOT)} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def tail(log: Path) -> str:
+    """The last five lines of a log; nothing if there is none."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+    except FileNotFoundError:
+        return ""

@@ -16,16 +16,14 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
-from local.processes import end, identity, is_same
+from local.processes import ROOT, code_fingerprint, end, end_within, identity, is_same, tail
 
 START_TIMEOUT = 120.0
 """Seconds until the emulator must answer; replaying a long history counts."""
 STOP_TIMEOUT = 20.0
 """Seconds for PostgreSQL's fast shutdown before the process is killed."""
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class EmulatorError(Exception):
@@ -46,16 +44,6 @@ class Emulator:
 
 def _directory(home: Path) -> Path:
     return home.resolve() / "emulator"
-
-
-def _code_fingerprint() -> str:
-    """Changes whenever the emulator's own code does: a process started from older code is replaced."""
-    digest = sha256()
-    for package in ("local/emulator", "local/postgres"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            status = path.stat()
-            digest.update(f"{path.relative_to(ROOT)} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
 
 
 def _record(home: Path) -> dict[str, str] | None:
@@ -93,14 +81,6 @@ def _locked(home: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _tail(log: Path) -> str:
-    try:
-        lines = log.read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return ""
-    return "\n".join(lines[-5:])
-
-
 def _spawn(home: Path, directory: Path, fingerprint: str) -> int:
     """Starts the process and gives its pid. A short-lived parent in between makes it nobody's child."""
     log = directory / "log"
@@ -119,7 +99,7 @@ def _spawn(home: Path, directory: Path, fingerprint: str) -> int:
             check=False,
         )
     if launched.returncode != 0 or not launched.stdout:
-        raise EmulatorError(f"the emulator did not start; the end of {log} says:\n{_tail(log)}")
+        raise EmulatorError(f"the emulator did not start; the end of {log} says:\n{tail(log)}")
     return int(launched.stdout)
 
 
@@ -129,12 +109,12 @@ def start(home: Path) -> Emulator:
     Its state is that of the last time, also after a kill. Raises ``EmulatorError``.
     """
     with _locked(home) as directory:
-        fingerprint = _code_fingerprint()
+        fingerprint = code_fingerprint("local/emulator", "local/postgres")
         record = _record(home)
         if record and record["fingerprint"] == fingerprint:
             return _emulator(record)
         if record:
-            _stop(int(record["pid"]), record["identity"])
+            end_within(int(record["pid"]), record["identity"], STOP_TIMEOUT)
         (directory / "process.json").unlink(missing_ok=True)
         pid = _spawn(home, directory, fingerprint)
         own = identity(pid)
@@ -149,15 +129,7 @@ def start(home: Path) -> Emulator:
         else:
             end(pid, own or "", signal.SIGKILL)
         log = directory / "log"
-        raise EmulatorError(f"the emulator did not start; the end of {log} says:\n{_tail(log)}")
-
-
-def _stop(pid: int, known: str) -> None:
-    end(pid, known, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_TIMEOUT
-    while is_same(pid, known) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    end(pid, known, signal.SIGKILL)
+        raise EmulatorError(f"the emulator did not start; the end of {log} says:\n{tail(log)}")
 
 
 def stop(home: Path) -> None:
@@ -169,6 +141,6 @@ def stop(home: Path) -> None:
     with _locked(home) as directory:
         record = _record(home)
         if record:
-            _stop(int(record["pid"]), record["identity"])
+            end_within(int(record["pid"]), record["identity"], STOP_TIMEOUT)
         (directory / "process.json").unlink(missing_ok=True)
         end_stale(home.resolve() / "postgres")

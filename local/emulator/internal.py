@@ -70,8 +70,12 @@ def _certificates(region: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def _group(region: str, name: str) -> Any:
-    return _backends("autoscaling", region).autoscaling_groups.get(name)
+def _on_group(given: dict[str, Any], step: Callable[[Any], None]) -> Any:
+    """Takes a step with the Auto Scaling group that a request names, if it is still there."""
+    group = _backends("autoscaling", given["region"]).autoscaling_groups.get(given["group"])
+    if group is not None:
+        step(group)
+    return {}
 
 
 class Internal:
@@ -87,12 +91,16 @@ class Internal:
 
     def __call__(self, environ: dict[str, Any], body: bytes) -> Answer:
         """Answers a request; called where moto's objects may be touched."""
+        from local.emulator.extensions import autoscaling
+
         given = json.loads(body or b"{}")
         known: dict[str, Callable[[dict[str, Any]], Any]] = {
             "read": self._read,
-            "refresh/launch": self._launch,
-            "refresh/finish": self._finish,
-            "refresh/complete": self._complete,
+            "refresh/launch": lambda given: _on_group(given, autoscaling.launch_one_more),
+            "refresh/finish": lambda given: _on_group(
+                given, lambda group: autoscaling.finish(group, given["status"])
+            ),
+            "refresh/complete": lambda given: _on_group(given, autoscaling.complete),
         }
         handler = known.get(str(environ["PATH_INFO"]).removeprefix(PREFIX))
         if handler is None:
@@ -115,30 +123,6 @@ class Internal:
                 if (row := active(group))
             },
         }
-
-    def _launch(self, given: dict[str, Any]) -> Any:
-        from local.emulator.extensions.autoscaling import launch_one_more
-
-        group = _group(given["region"], given["group"])
-        if group is not None:
-            launch_one_more(group)
-        return {}
-
-    def _finish(self, given: dict[str, Any]) -> Any:
-        from local.emulator.extensions.autoscaling import finish
-
-        group = _group(given["region"], given["group"])
-        if group is not None:
-            finish(group, given["status"])
-        return {}
-
-    def _complete(self, given: dict[str, Any]) -> Any:
-        from local.emulator.extensions.autoscaling import complete
-
-        group = _group(given["region"], given["group"])
-        if group is not None:
-            complete(group)
-        return {}
 
 
 def _groups(backend: Any) -> dict[str, Any]:

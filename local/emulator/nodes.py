@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from local.nodes import running
+from local.nodes import directory, running
 
 LOOK = 1.0
 """Seconds for which it is taken as known whether servers run for this emulator."""
@@ -43,6 +43,6 @@ class Nodes:
     def console(self, instance: str) -> bytes:
         """What an instance has written on its console so far."""
         try:
-            return (self._home / "nodes" / "instances" / instance / "console.log").read_bytes()
+            return (directory(self._home) / "instances" / instance / "console.log").read_bytes()
         except OSError:
             return b""

@@ -12,19 +12,15 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 
-from local.processes import end, identity, is_same
+from local.processes import code_fingerprint, end_within, identity, is_same, tail
 
 STOP_TIMEOUT = 20.0
 """Seconds for the servers to be shut down before everything is killed."""
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class NodesError(Exception):
@@ -44,15 +40,6 @@ class Nodes:
 def directory(home: Path) -> Path:
     """Where everything of the servers is: consoles, disks, file systems, status and log."""
     return home / "nodes"
-
-
-def _code_fingerprint() -> str:
-    """Changes whenever the code does that runs in the process."""
-    digest = sha256()
-    for path in sorted((ROOT / "local" / "nodes").rglob("*.py")):
-        status = path.stat()
-        digest.update(f"{path.relative_to(ROOT)} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
 
 
 def running(home: Path) -> Nodes | None:
@@ -87,12 +74,12 @@ def start(home: Path, region: str) -> Nodes:
     are still to be booted. What a killed one left behind is removed first. Raises ``NodesError``.
     """
     with _locked(home) as place:
-        fingerprint = _code_fingerprint()
+        fingerprint = code_fingerprint("local/nodes")
         found = running(home)
         if found and (found.fingerprint, found.region) == (fingerprint, region):
             return found
         if found:
-            _end(found)
+            end_within(found.pid, found.identity, STOP_TIMEOUT)
         _sweep(home, place)
         from local.nodes.namespaces import launch
 
@@ -103,7 +90,7 @@ def start(home: Path, region: str) -> Nodes:
         pid = launch(command, home.resolve(), log)
         own = identity(pid)
         if own is None:
-            raise NodesError(f"the servers' process ended at once; the end of {log} says:\n{_tail(log)}")
+            raise NodesError(f"the servers' process ended at once; the end of {log} says:\n{tail(log)}")
         nodes = Nodes(pid, own, fingerprint, region)
         fresh = place / "process.json.new"
         fresh.write_text(json.dumps(asdict(nodes)))
@@ -120,19 +107,9 @@ def stop(home: Path) -> bool:
     with _locked(home) as place:
         found = running(home)
         if found:
-            _end(found)
+            end_within(found.pid, found.identity, STOP_TIMEOUT)
         _sweep(home, place)
         return found is not None
-
-
-def _end(found: Nodes) -> None:
-    end(found.pid, found.identity, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_TIMEOUT
-    while is_same(found.pid, found.identity) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    end(found.pid, found.identity, signal.SIGKILL)
-    while is_same(found.pid, found.identity):
-        time.sleep(0.02)
 
 
 def _sweep(home: Path, place: Path) -> None:
@@ -144,10 +121,3 @@ def _sweep(home: Path, place: Path) -> None:
         (place / name).unlink(missing_ok=True)
     for name in ("instances", "balancers"):
         shutil.rmtree(place / name, ignore_errors=True)
-
-
-def _tail(log: Path) -> str:
-    try:
-        return "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-    except FileNotFoundError:
-        return ""

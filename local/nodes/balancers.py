@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.nodes import addresses, balancer
+from local.nodes import addresses, balancer, directory
 from local.nodes.groups import Health
 from local.nodes.haproxy import Haproxy
 from local.nodes.model import Cloud, LoadBalancer
@@ -38,7 +38,7 @@ class Balancers:
 
     def __init__(self, home: Path, namespace: Callable[[str], str | None]) -> None:
         """`namespace` gives the network namespace of a VPC, None: it is not made yet."""
-        self._directory = home / "nodes" / "balancers"
+        self._directory = directory(home) / "balancers"
         self._namespace = namespace
         self._served: dict[str, Served] = {}
 

@@ -222,11 +222,6 @@ class Reader:
         return self._user_data[instance]
 
 
-def read(endpoint_url: str, region: str, token: str) -> Cloud:
-    """Everything in a region at this moment. Raises CloudError."""
-    return Reader(Endpoint(endpoint_url, token), region).read()
-
-
 def _all(client: Any, operation: str, key: str) -> list[Any]:
     return [row for page in client.get_paginator(operation).paginate() for row in page[key]]
 

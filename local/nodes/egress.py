@@ -16,10 +16,9 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
+from local.nodes.network import PROXIED_PORTS, PROXY_PORT
 from local.nodes.relay import in_namespace
 
-PORT: Final = 3128
-PORTS: Final = (80, 443)
 CONNECT_SECONDS: Final = 20
 IDLE_SECONDS: Final = 300
 HEAD_BYTES: Final = 65536
@@ -40,8 +39,8 @@ class EgressProxy:
         address: str,
         permitted: Permitted,
         *,
-        port: int = PORT,
-        ports: tuple[int, ...] = PORTS,
+        port: int = PROXY_PORT,
+        ports: tuple[int, ...] = PROXIED_PORTS,
         to_this_machine: bool = False,
     ) -> None:
         self._namespace = namespace

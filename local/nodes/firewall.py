@@ -15,13 +15,16 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 from local.nodes.model import Cloud, Instance, SecurityGroupRule
+from local.nodes.network import (
+    METADATA_ADDRESS,
+    PROXIED_PORTS,
+    PROXY_ADDRESS,
+    PROXY_PORT,
+    router_address,
+)
 
-METADATA_ADDRESS: Final = "169.254.169.254"
 DNS_ADDRESS: Final = "169.254.169.253"
 TIME_ADDRESS: Final = "169.254.169.123"
-PROXY_ADDRESS: Final = "169.254.169.252"
-PROXY_PORT: Final = 3128
-PROXY_PORTS: Final = (80, 443)
 ANYWHERE: Final = "0.0.0.0/0"
 
 Direction = Literal["ingress", "egress"]
@@ -64,7 +67,7 @@ def render(instance: Instance, cloud: Cloud, router: str) -> str:
     routers = sorted({router, *_routers(cloud, instance)})
     incoming = list(_statements(cloud, groups, "ingress", instance, routers))
     outgoing = list(_statements(cloud, groups, "egress", instance, routers))
-    if any(permits_anywhere(cloud, groups, port) for port in PROXY_PORTS):
+    if any(permits_anywhere(cloud, groups, port) for port in PROXIED_PORTS):
         outgoing.append(f"ip daddr {PROXY_ADDRESS} tcp dport {PROXY_PORT} accept")
     free = [
         f"ip daddr {METADATA_ADDRESS} tcp dport 80 accept",
@@ -119,11 +122,7 @@ def _covers(rule: SecurityGroupRule, protocol: str, port: int) -> bool:
 
 def _routers(cloud: Cloud, instance: Instance) -> set[str]:
     """The router's addresses in all subnets of the VPC: which one it sends from is the kernel's choice."""
-    return {
-        str(ipaddress.ip_network(each.subnet_cidr)[1])
-        for each in cloud.instances
-        if each.vpc_id == instance.vpc_id
-    }
+    return {router_address(each.subnet_cidr) for each in cloud.instances if each.vpc_id == instance.vpc_id}
 
 
 def _statements(

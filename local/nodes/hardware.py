@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from core.names import POSTGRES_PORT
 from local.account import client
 from local.home import cache
-from local.nodes import firewall, images
+from local.nodes import directory, firewall, images
 from local.nodes.cloud import Endpoint
-from local.nodes.egress import PORTS, EgressProxy
+from local.nodes.egress import EgressProxy
 from local.nodes.machines import Machine
-from local.nodes.metadata import Credentials, MetadataService
+from local.nodes.metadata import ACCOUNT, Credentials, MetadataService
 from local.nodes.model import Cloud, Instance, Vpc
-from local.nodes.network import METADATA_ADDRESS, PROXY_ADDRESS, Network
+from local.nodes.network import METADATA_ADDRESS, PROXIED_PORTS, PROXY_ADDRESS, Network, router_address
 from local.nodes.reconcile import Settings
 from local.nodes.relay import Relay
 from local.nodes.status import last_lines
@@ -29,14 +29,8 @@ BARE = "debian-13"
 """The recipe of an image that has nothing of OpenERP: what Debian publishes for clouds."""
 PREPARED = "openerp-"
 """How the names of images begin that a recipe of the same name makes."""
-OWNER = 10001
-"""User and group of the file systems' contents: `openerp` on the servers, and nobody on this machine."""
-ACCOUNT = "123456789012"
-"""The emulator's."""
 LASTING, LEFT = timedelta(hours=6), timedelta(hours=1)
 """How long credentials of a role last, and how long they do at least when they are handed out; as EC2's."""
-POSTGRES = 5432
-"""The port that security groups speak of, whichever one the database has on this machine."""
 
 
 def recipe(image_name: str) -> str:
@@ -94,7 +88,7 @@ class Hardware:
     def __init__(self, home: Path, region: str) -> None:
         self._home = home
         self._region = region
-        self.directory = home / "nodes"
+        self.directory = directory(home)
         self._networks: dict[str, Network] = {}
         self._metadata: dict[str, MetadataService] = {}
         self._egress: dict[str, EgressProxy] = {}
@@ -163,20 +157,20 @@ class Hardware:
 
     def settings(self, instance: Instance, cloud: Cloud) -> Settings:
         """What security groups permit an instance."""
-        network = self._networks[instance.vpc_id]
-        router = network.router_address(instance.subnet_cidr)
         return Settings(
-            firewall=firewall.render(instance, cloud, router),
+            firewall=firewall.render(instance, cloud, router_address(instance.subnet_cidr)),
             databases=frozenset(
                 database.port
                 for database in cloud.databases
                 if database.port
                 and firewall.permits(
-                    cloud, instance.security_group_ids, database.security_group_ids, POSTGRES
+                    cloud, instance.security_group_ids, database.security_group_ids, POSTGRES_PORT
                 )
             ),
             outside=frozenset(
-                port for port in PORTS if firewall.permits_anywhere(cloud, instance.security_group_ids, port)
+                port
+                for port in PROXIED_PORTS
+                if firewall.permits_anywhere(cloud, instance.security_group_ids, port)
             ),
         )
 
@@ -245,12 +239,7 @@ class Hardware:
         return self.directory / "instances" / name
 
     def _file_system(self, name: str) -> Path:
-        place = self.directory / "file-systems" / name
-        if not place.exists():
-            place.mkdir(parents=True)
-            os.chown(place, OWNER, OWNER)
-            place.chmod(0o700)
-        return place
+        return self.directory / "file-systems" / name
 
     def _relay(self, namespace: str, port: int) -> Relay:
         relay = Relay(namespace, ("127.0.0.1", port), ("127.0.0.1", port))

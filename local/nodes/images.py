@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Final
 
 from core.servers.files.openerp_server.install import PACKAGE_SERVICES, PACKAGES
-from local.nodes.network import PROXY_ADDRESS
+from local.nodes.network import PROXY_ADDRESS, PROXY_PORT
 
 SUITE: Final = "trixie"
 KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
-PROXY_PORT: Final = 3128
 MIRROR_VARIABLE: Final = "OPENERP_DEBIAN_MIRROR"
 """Environment variable that names the Debian archive where this machine's apt knows none (Ubuntu)."""
 

@@ -20,14 +20,13 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Final
 
+from core.names import ODOO_UID
 from local.nodes import namespaces
 from local.nodes.model import Instance
 
 CONSOLE_BYTES: Final = 1_000_000
 """How long a console log grows before it is put aside; one old log is kept."""
 FILE_STORE: Final = "srv/openerp"
-FILE_STORE_UID: Final = 10001
-"""core.names.ODOO_UID"""
 STAMPS: Final = ("apt-daily", "apt-daily-upgrade", "dpkg-db-backup", "logrotate", "fstrim", "e2scrub_all")
 """Timers that catch up on a missed run: without a stamp they would all run at the first boot."""
 CAPABILITIES: Final = ("CAP_BPF", "CAP_IPC_LOCK", "CAP_NET_ADMIN", "CAP_PERFMON")
@@ -172,7 +171,7 @@ class Machine:
         ]
         if store := self._file_system():
             store.mkdir(parents=True, exist_ok=True)
-            os.chown(store, FILE_STORE_UID, FILE_STORE_UID)
+            os.chown(store, ODOO_UID, ODOO_UID)
             store.chmod(0o750)
             command.append(f"--bind={store}:/{FILE_STORE}")
         return command

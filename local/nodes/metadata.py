@@ -23,6 +23,8 @@ from local.nodes.network import mac_address
 from local.nodes.relay import in_namespace
 
 PORT: Final = 80
+ACCOUNT: Final = "123456789012"
+"""The emulator's."""
 LONGEST: Final = 21600
 """Seconds that a token may last."""
 VERSIONS: Final = ("1.0", "2009-04-04", "2016-09-02", "2018-09-24", "2021-03-23", "latest")
@@ -60,7 +62,7 @@ class MetadataService:
         credentials: RoleCredentials | None = None,
         *,
         region: str = "us-east-1",
-        account: str = "123456789012",
+        account: str = ACCOUNT,
         port: int = PORT,
     ) -> None:
         self._namespace = namespace

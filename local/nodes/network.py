@@ -20,6 +20,9 @@ METADATA_ADDRESS: Final = "169.254.169.254"
 """Of instance metadata, as on EC2."""
 PROXY_ADDRESS: Final = "169.254.169.252"
 """Of the egress proxy; from the range in which VPCs keep services of their own."""
+PROXY_PORT: Final = 3128
+PROXIED_PORTS: Final = (80, 443)
+"""The ports of other hosts that the egress proxy connects to."""
 
 
 class NetworkError(Exception):
@@ -77,10 +80,6 @@ class Network:
     def namespace(self) -> str:
         """The router's namespace, a name in /run/netns."""
         return self.vpc.id
-
-    def router_address(self, subnet_cidr: str) -> str:
-        """The router's address in a subnet."""
-        return router_address(subnet_cidr)
 
     def create(self) -> None:
         """Make the router, unless it is there."""

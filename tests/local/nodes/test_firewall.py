@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from local.nodes import firewall
+from local.nodes import firewall, network
 from local.nodes.model import Cloud, Instance, LoadBalancer, SecurityGroup, SecurityGroupRule
 from local.nodes.relay import in_namespace
 from tests.local.nodes import edge
@@ -93,7 +93,7 @@ def place() -> Iterator[Place]:
         web, other, router = (stack.enter_context(edge.namespace()) for _ in range(3))
         edge.ip("-n", router, "link", "add", "vpc", "type", "bridge", "forward_delay", "0")
         edge.ip("-n", router, "link", "set", "vpc", "up")
-        outside = ("203.0.113.1", firewall.METADATA_ADDRESS, firewall.PROXY_ADDRESS)
+        outside = ("203.0.113.1", network.METADATA_ADDRESS, network.PROXY_ADDRESS)
         for address in (f"{ROUTER}/24", *(f"{each}/32" for each in outside)):
             edge.ip("-n", router, "address", "add", address, "dev", "vpc")
         for number, (name, address) in enumerate(((web, WEB.private_ip), (other, OTHER.private_ip))):
@@ -145,11 +145,11 @@ def test_a_group_without_a_way_to_any_address_cannot_reach_the_outside(place: Pl
     firewall.apply(place.web, firewall.render(WEB, fenced, ROUTER))
     assert not place.reaches(place.web, "203.0.113.1", 443)
     assert not place.reaches(place.web, "203.0.113.1", 80)
-    assert not place.reaches(place.web, firewall.PROXY_ADDRESS, firewall.PROXY_PORT)
+    assert not place.reaches(place.web, network.PROXY_ADDRESS, network.PROXY_PORT)
     assert not place.reaches(place.web, OTHER.private_ip, 9000)
     assert place.reaches(place.web, ROUTER, 443)
-    assert place.reaches(place.web, firewall.METADATA_ADDRESS, 80)
-    assert not place.reaches(place.web, firewall.METADATA_ADDRESS, 443)
+    assert place.reaches(place.web, network.METADATA_ADDRESS, 80)
+    assert not place.reaches(place.web, network.METADATA_ADDRESS, 443)
 
 
 @edge.needs_machine
@@ -157,7 +157,7 @@ def test_a_way_to_any_address_opens_its_port_and_the_proxy(place: Place) -> None
     firewall.apply(place.web, firewall.render(WEB, cloud(rule("out", 443, cidr="0.0.0.0/0")), ROUTER))
     assert place.reaches(place.web, "203.0.113.1", 443)
     assert not place.reaches(place.web, "203.0.113.1", 80)
-    assert place.reaches(place.web, firewall.PROXY_ADDRESS, firewall.PROXY_PORT)
+    assert place.reaches(place.web, network.PROXY_ADDRESS, network.PROXY_PORT)
 
 
 @edge.needs_machine

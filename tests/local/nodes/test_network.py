@@ -73,7 +73,7 @@ def experiment() -> dict[str, object]:
     seen["again"] = network.attach(FIRST)
     first, second = FIRST.id, SECOND.id
     seen["to the other subnet"] = talks(second, SECOND.private_ip, first)
-    seen["to the router"] = talks(network.namespace, network.router_address(FIRST.subnet_cidr), first)
+    seen["to the router"] = talks(network.namespace, router_address(FIRST.subnet_cidr), first)
     seen["to the metadata"] = talks(network.namespace, "169.254.169.254", second)
     seen["to the proxy"] = talks(network.namespace, "169.254.169.252", second)
     seen["from the router to the second"] = talks(second, SECOND.private_ip, network.namespace)
