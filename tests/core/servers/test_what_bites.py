@@ -232,6 +232,16 @@ def test_nginx_hides_versions_sets_headers_and_guards_cookies(server: ServerConf
     )
 
 
+def test_no_location_lets_headers_through_that_are_hidden_elsewhere(server: ServerConfiguration) -> None:
+    # A list of a location's own replaces the outer one: static files once had X-Content-Type-Options twice.
+    text = files(server)["/etc/openerp/nginx-locations.conf"]
+    hidden = set(re.findall(r"^proxy_hide_header (.*);$", text, re.MULTILINE))
+    assert "X-Content-Type-Options" in hidden
+    for part in re.findall(r"location [^{]*\{([^}]*)\}", text):
+        own = set(re.findall(r"proxy_hide_header (.*);", part))
+        assert not own or own >= hidden
+
+
 def test_long_requests_are_given_their_time(server: ServerConfiguration) -> None:
     text = files(server)["/etc/openerp/nginx-locations.conf"]
     for name in ("proxy_read_timeout", "proxy_send_timeout", "proxy_connect_timeout"):
