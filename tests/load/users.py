@@ -251,9 +251,10 @@ class Person:
         await self.look_at_list()
 
     async def look_at_list(self) -> None:
-        """Open a page of the contacts, anywhere in the list."""
+        """Open a page of the contacts, anywhere in the list; those of users are not theirs to change."""
         offset = self._random.randrange(3) * PAGE_SIZE
-        found = await self._search_read([], offset=offset) or await self._search_read([])
+        others = [["user_ids", "=", False]]
+        found = await self._search_read(others, offset=offset) or await self._search_read(others)
         self._partners = found
 
     async def search(self) -> None:
