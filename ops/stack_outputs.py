@@ -9,8 +9,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ops.errors import OpsError
 
-class OutputsError(Exception):
+
+class OutputsError(OpsError):
     """The outputs cannot be had; the message says why and what to do."""
 
 

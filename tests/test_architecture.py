@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "deployment": {"core", "settings", "components", "deployment"} | PULUMI,
     "ops": {
         *("core", "ops", "boto3", "botocore", "typer", "rich", "cryptography", "pydantic", "yaml"),
-        *("psycopg", "zstandard"),
+        *("psycopg", "zstandard", "ruamel"),
     },
     "__main__": {"deployment"} | PULUMI,
 }

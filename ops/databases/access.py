@@ -39,7 +39,7 @@ def server(
     `client`: service and region to a boto3 client, for the secret. `ask`: asks for a password at the
     terminal.
     """
-    address, tunnel_port = _tunnel(way.through)
+    address, tunnel_port = tunnel(way.through)
     if way.outputs is not None:
         if way.host or way.user:
             raise DatabaseError("--stack says which server and which user: leave --host and --user out")
@@ -107,7 +107,8 @@ def _password(source: str | None, user: str, ask: Callable[[str], str]) -> str:
     return password
 
 
-def _tunnel(through: str | None) -> tuple[str | None, int | None]:
+def tunnel(through: str | None) -> tuple[str | None, int | None]:
+    """Return address and port of the near end of a tunnel, from `ADDRESS:PORT`."""
     if through is None:
         return None, None
     found = re.fullmatch(r"\[?([0-9a-fA-F.:]+?)\]?:(\d{1,5})", through)

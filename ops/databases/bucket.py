@@ -4,79 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import os
 import threading
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from core import dump_manifest
+from ops.aws import code
+from ops.aws import explained as aws_explained
 from ops.databases.archive import Stream
 from ops.databases.errors import DatabaseError
 from ops.databases.place import CLAIM, Stored, Writer
+from ops.errors import OpsError
+from ops.lease import ABSENT, STALE, TAKEN, Lease, TakenError
 
 PART: Final = 16 << 20
 """Bytes of a part at first; parts grow with their number, so that 10,000 of them (S3's most) hold 880 GB."""
-BEAT: Final = 30.0
-"""Seconds between two signs of life of a dump."""
-STALE: Final = 180.0
-"""Seconds without one after which a dump on another machine is taken for dead."""
-_TAKEN: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
-_ABSENT: Final = frozenset({"NoSuchKey", "404", "NotFound"})
-
-
-def _code(error: ClientError) -> str:
-    details: Mapping[str, Any] = error.response.get("Error", {})
-    return str(details.get("Code", ""))
 
 
 @contextlib.contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn what boto3 raises into one sentence."""
+    """Turn what boto3 raises into one sentence, as a DatabaseError."""
     try:
-        yield
-    except ClientError as error:
-        said = error.response.get("Error", {}).get("Message", "")
-        raise DatabaseError(f"{what}: AWS refused {error.operation_name}: {_code(error)}: {said}") from error
-    except BotoCoreError as error:
-        raise DatabaseError(f"{what}: AWS cannot be asked: {error}") from error
-
-
-def identity(process: int) -> str | None:
-    """Return what tells a process from a later one with its number; None where none runs."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        pass
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return None
-    except OSError:
-        pass
-    return "unknown"
-
-
-@dataclass
-class _Holder:
-    """Who holds the place, as its mark says."""
-
-    etag: str
-    content: Mapping[str, Any]
-    age: float
-
-    def is_dead(self) -> bool:
-        if self.content.get("host") == os.uname().nodename:
-            return identity(int(self.content.get("process", 0))) != self.content.get("identity")
-        return self.age > STALE
-
-    def __str__(self) -> str:
-        return f"process {self.content.get('process')} on {self.content.get('host')}"
+        with aws_explained(what):
+            yield
+    except DatabaseError:
+        raise
+    except OpsError as error:
+        raise DatabaseError(str(error)) from error.__cause__
 
 
 class _ObjectWriter:
@@ -162,34 +119,6 @@ class Bucket:
                 for item in page.get("Contents", ())
             ]
 
-    def _holder(self) -> _Holder | None:
-        try:
-            answer = self._client.get_object(**self._target(CLAIM))
-        except ClientError as error:
-            if _code(error) in _ABSENT:
-                return None
-            raise
-        try:
-            content = json.loads(answer["Body"].read())
-        except ValueError:
-            content = {}
-        now = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-        age = _seconds_between(answer["LastModified"].timestamp(), now)
-        return _Holder(etag=answer["ETag"], content=content, age=age)
-
-    def _mark(self, **condition: str) -> str:
-        process = os.getpid()
-        content = {
-            "host": os.uname().nodename,
-            "process": process,
-            "identity": identity(process),
-            "beat": time.time_ns(),
-        }
-        answer = self._client.put_object(
-            **self._target(CLAIM), **self._encryption, Body=json.dumps(content).encode(), **condition
-        )
-        return str(answer["ETag"])
-
     @contextlib.contextmanager
     def claim(self) -> Iterator[None]:
         """Put the mark on condition that nobody's is there, or that a dead one's is; of two, one wins."""
@@ -197,49 +126,29 @@ class Bucket:
         if entries and CLAIM not in entries:
             yield  # not this program's to claim: what is there says so
             return
+        target = self._target(CLAIM)
+        lease = Lease(self._client, target["Bucket"], target["Key"], what="a dump", extra=self._encryption)
         with explained(self.name):
             try:
-                holder = self._holder()
-                if holder is None:
-                    etag = self._mark(IfNoneMatch="*")
-                elif holder.is_dead():
-                    etag = self._mark(IfMatch=holder.etag)
-                else:
-                    raise DatabaseError(
-                        f"another dump writes to {self.name} at this moment ({holder}): wait for it, or name "
-                        f"another place; a dead one is taken for dead after {STALE:.0f} seconds"
-                    )
-            except ClientError as error:
-                if _code(error) in _TAKEN:
-                    raise DatabaseError(f"another dump began to write to {self.name} just now") from None
-                raise
-        ended = threading.Event()
-        beating = threading.Thread(target=self._beat, args=(etag, ended), daemon=True)
-        beating.start()
+                lease.take()
+            except TakenError as taken:
+                raise DatabaseError(
+                    f"another dump writes to {self.name} at this moment ({taken.holder}): wait for it, or "
+                    f"name another place; a dead one is taken for dead after {STALE:.0f} seconds"
+                ) from None
+        self._lost = lease.lost
         try:
             yield
         finally:
-            ended.set()
-            beating.join()
+            lease.rest()
             with explained(self.name):
                 entries = self.entries()
-                if not self._lost.is_set() and (dump_manifest.NAME in entries or entries == [CLAIM]):
-                    self._client.delete_object(**self._target(CLAIM))
+                if dump_manifest.NAME in entries or entries == [CLAIM]:
+                    lease.remove()
 
     def _check_hold(self) -> None:
         if self._lost.is_set():
             raise DatabaseError(f"another dump took {self.name} over: this one could give no sign of life")
-
-    def _beat(self, etag: str, ended: threading.Event) -> None:
-        while not ended.wait(BEAT):
-            try:
-                etag = self._mark(IfMatch=etag)
-            except ClientError as error:
-                if _code(error) in _TAKEN | _ABSENT:
-                    self._lost.set()
-                    return
-            except BotoCoreError:
-                continue  # the next sign may come through
 
     @contextlib.contextmanager
     def writer(self, name: str) -> Iterator[Writer]:
@@ -257,7 +166,7 @@ class Bucket:
             try:
                 body = self._client.get_object(**self._target(name))["Body"]
             except ClientError as error:
-                if _code(error) in _ABSENT:
+                if code(error) in ABSENT:
                     raise DatabaseError(f"{name} is missing in {self.name}; nothing was loaded") from error
                 raise
             with contextlib.closing(body):
@@ -268,7 +177,7 @@ class Bucket:
             try:
                 body: bytes = self._client.get_object(**self._target(dump_manifest.NAME))["Body"].read()
             except ClientError as error:
-                if _code(error) in _ABSENT:
+                if code(error) in ABSENT:
                     return None
                 raise
         return body
@@ -281,7 +190,7 @@ class Bucket:
                     **self._target(dump_manifest.NAME), **self._encryption, Body=manifest, IfNoneMatch="*"
                 )
             except ClientError as error:
-                if _code(error) not in _TAKEN:
+                if code(error) not in TAKEN:
                     raise
                 # The first of two attempts may have gone through without an answer.
                 if self.manifest() != manifest:
@@ -299,10 +208,3 @@ class Bucket:
                     self._client.abort_multipart_upload(
                         Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                     )
-
-
-def _seconds_between(modified: float, now: str | None) -> float:
-    """Return how old something is by S3's own clock, in seconds."""
-    from email.utils import parsedate_to_datetime
-
-    return (parsedate_to_datetime(now).timestamp() if now else time.time()) - modified

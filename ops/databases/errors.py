@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ops.errors import OpsError
 
-class DatabaseError(Exception):
+
+class DatabaseError(OpsError):
     """A dump or load cannot go on; the message says why and, where one can, what to do."""
 
 

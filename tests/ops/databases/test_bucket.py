@@ -14,6 +14,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from ops import lease
 from ops.databases import bucket as buckets
 from ops.databases.bucket import Bucket
 from ops.databases.dump import dump
@@ -94,7 +95,7 @@ def test_a_dump_elsewhere_is_taken_for_dead_when_it_gives_no_sign(
     name = place.make()
     mark = {"host": "another", "process": 1, "identity": "1"}
     s3.put_object(Bucket="dumps", Key=f"one/{CLAIM}", Body=json.dumps(mark).encode())
-    monkeypatch.setattr(buckets, "STALE", -5.0)
+    monkeypatch.setattr(lease, "STALE", -5.0)
     dump(place.dump_request(name), place.server, Bucket(s3, "dumps", "one", None))
     assert len(keys(s3)) == 3
 
@@ -117,7 +118,7 @@ def test_a_dump_that_was_taken_for_dead_publishes_nothing(
     place: Place, s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = place.make()
-    monkeypatch.setattr(buckets, "BEAT", 0.05)
+    monkeypatch.setattr(lease, "BEAT", 0.05)
     there = Bucket(s3, "dumps", "one", None)
 
     def taken() -> None:
