@@ -19,6 +19,8 @@ ALLOWED: dict[str, set[str]] = {
     "ops": {
         *("core", "ops", "boto3", "botocore", "typer", "rich", "cryptography", "pydantic", "yaml"),
         *("psycopg", "zstandard", "ruamel"),
+        # In functions that a server runs, to which Run Command sends them.
+        "openerp_server",
     },
     "__main__": {"deployment"} | PULUMI,
 }
