@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from local.emulator.nodes import Nodes
     from local.postgres.supervisor import Supervisor
 
-MODULES = ("autoscaling", "backup", "budgets", "ec2", "efs", "elbv2", "iam", "images", "logs", "rds", "s3")
+MODULES = (
+    "autoscaling", "backup", "budgets", "ec2", "efs", "elbv2", "iam", "images", "logs", "rds",
+    "restore_testing", "s3",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

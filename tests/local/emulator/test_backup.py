@@ -207,3 +207,63 @@ def test_what_does_not_exist_cannot_be_backed_up(client: Clients, vault: str) ->
         with pytest.raises(ClientError) as caught:
             client("backup").start_backup_job(BackupVaultName=vault, ResourceArn=arn, IamRoleArn=ROLE)
         assert code(caught) == "InvalidParameterValueException"
+
+
+def test_restore_testing_plans_and_selections_are_kept_and_checked(client: Clients) -> None:
+    backup = client("backup")
+    points = {
+        "Algorithm": "LATEST_WITHIN_WINDOW",
+        "IncludeVaults": ["*"],
+        "RecoveryPointTypes": ["SNAPSHOT"],
+    }
+    document = {
+        "RestoreTestingPlanName": "monthly",
+        "ScheduleExpression": "cron(0 5 1 * ? *)",
+        "RecoveryPointSelection": points,
+    }
+    made = backup.create_restore_testing_plan(RestoreTestingPlan=document, Tags={"a": "b"})
+    found = backup.get_restore_testing_plan(RestoreTestingPlanName="monthly")["RestoreTestingPlan"]
+    assert found["RestoreTestingPlanArn"] == made["RestoreTestingPlanArn"]
+    assert (found["StartWindowHours"], found["ScheduleExpressionTimezone"]) == (24, "Etc/UTC")
+    assert found["RecoveryPointSelection"]["SelectionWindowDays"] == 30
+    assert backup.list_tags(ResourceArn=made["RestoreTestingPlanArn"])["Tags"] == {"a": "b"}
+    for wrong in ({"RestoreTestingPlanName": "with-hyphen"}, {"StartWindowHours": 169}):
+        with pytest.raises(ClientError) as caught:
+            backup.create_restore_testing_plan(
+                RestoreTestingPlan={**document, "RestoreTestingPlanName": "x", **wrong}
+            )
+        assert code(caught) == "InvalidParameterValueException"
+    with pytest.raises(ClientError) as caught:
+        backup.create_restore_testing_plan(RestoreTestingPlan=document)
+    assert code(caught) == "AlreadyExistsException"
+
+    selection = {
+        "RestoreTestingSelectionName": "files",
+        "IamRoleArn": ROLE,
+        "ProtectedResourceType": "EFS",
+        "ProtectedResourceArns": ["*"],
+    }
+    backup.create_restore_testing_selection(
+        RestoreTestingPlanName="monthly", RestoreTestingSelection=selection
+    )
+    (row,) = backup.list_restore_testing_selections(RestoreTestingPlanName="monthly")[
+        "RestoreTestingSelections"
+    ]
+    assert (row["RestoreTestingSelectionName"], row["ValidationWindowHours"]) == ("files", 0)
+    with pytest.raises(ClientError) as caught:
+        backup.update_restore_testing_selection(
+            RestoreTestingPlanName="monthly",
+            RestoreTestingSelectionName="files",
+            RestoreTestingSelection={"ProtectedResourceArns": []},
+        )
+    assert code(caught) == "InvalidParameterValueException"
+    with pytest.raises(ClientError) as caught:
+        backup.delete_restore_testing_plan(RestoreTestingPlanName="monthly")
+    assert code(caught) == "InvalidRequestException"
+    backup.delete_restore_testing_selection(
+        RestoreTestingPlanName="monthly", RestoreTestingSelectionName="files"
+    )
+    backup.delete_restore_testing_plan(RestoreTestingPlanName="monthly")
+    with pytest.raises(ClientError) as caught:
+        backup.get_restore_testing_plan(RestoreTestingPlanName="monthly")
+    assert code(caught) == "ResourceNotFoundException"

@@ -252,8 +252,25 @@ class World:
         return self.make("aws:wafv2/webAcl:WebAcl", **web_acl_inputs("allow"))
 
     @cached_property
+    def made_vault(self) -> Resource:
+        return self.make("aws:backup/vault:Vault")
+
+    @property
     def vault(self) -> str:
-        return self.make("aws:backup/vault:Vault").id
+        return self.made_vault.id
+
+    @property
+    def vault_arn(self) -> str:
+        return str(self.made_vault.values["arn"])
+
+    @cached_property
+    def testing_plan(self) -> str:
+        return self.make(
+            "aws:backup/restoreTestingPlan:RestoreTestingPlan",
+            name="of_the_world",
+            scheduleExpression="cron(0 5 1 * ? *)",
+            recoveryPointSelection=testing_points("*", 30),
+        ).id
 
     @cached_property
     def plan(self) -> str:
@@ -262,6 +279,16 @@ class World:
     @cached_property
     def rule(self) -> str:
         return self.make("aws:cloudwatch/eventRule:EventRule", scheduleExpression="rate(1 day)").id
+
+
+def testing_points(vault: str, days: int) -> dict[str, Any]:
+    """Which recovery points a restore testing plan takes."""
+    return {
+        "algorithm": "LATEST_WITHIN_WINDOW",
+        "includeVaults": [vault],
+        "recoveryPointTypes": ["SNAPSHOT"],
+        "selectionWindowDays": days,
+    }
 
 
 def plan_rule(vault: str, days: int) -> dict[str, Any]:
@@ -939,6 +966,32 @@ SAMPLES: dict[str, Sample] = {
         },
         None,
         lambda w: {"resources": ["*"]},
+        extended=True,
+    ),
+    "aws:backup/restoreTestingPlan:RestoreTestingPlan": s(
+        lambda w: {
+            "name": "monthly_drill",
+            "scheduleExpression": "cron(0 5 1 * ? *)",
+            "recoveryPointSelection": testing_points(w.vault_arn, 7),
+            "startWindowHours": 4,
+            **TAGS,
+        },
+        lambda w: {"scheduleExpression": "cron(0 6 1 * ? *)", "startWindowHours": 8},
+        lambda w: {"name": "another"},
+        extended=True,
+    ),
+    "aws:backup/restoreTestingSelection:RestoreTestingSelection": s(
+        lambda w: {
+            "name": "database",
+            "restoreTestingPlanName": w.testing_plan,
+            "iamRoleArn": w.role.values["arn"],
+            "protectedResourceType": "RDS",
+            "protectedResourceArns": [w.database.values["arn"]],
+            "restoreMetadataOverrides": {"dbSubnetGroupName": w.subnet_group},
+            "validationWindowHours": 2,
+        },
+        lambda w: {"protectedResourceArns": ["*"], "validationWindowHours": 3},
+        lambda w: {"name": "another"},
         extended=True,
     ),
     "aws:sns/topic:Topic": s(

@@ -131,6 +131,21 @@ def test_a_security_group_rule_needs_exactly_one_peer(engine: Engine) -> None:
     assert "exactly one" in reason
 
 
+@pytest.mark.parametrize(
+    "token",
+    [
+        "aws:backup/restoreTestingPlan:RestoreTestingPlan",
+        "aws:backup/restoreTestingSelection:RestoreTestingSelection",
+    ],
+)
+def test_restore_testing_needs_a_name_that_aws_takes(engine: Engine, token: str) -> None:
+    for inputs in ({}, {"name": "monthly-drill"}, {"name": "x" * 51}):
+        (reason,) = failures(engine, token, inputs)
+        assert "letters, digits and underscores" in reason
+    assert failures(engine, token, {"name": "monthly_drill"}) == []
+    assert failures(engine, token, {"name": UNKNOWN}) == []
+
+
 # -- preview -----------------------------------------------------------------------------------------------
 
 
