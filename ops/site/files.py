@@ -77,7 +77,7 @@ def check(store: str, wanted: list[str], jobs: int = 4) -> dict[str, Any]:
 
 def check_on_server(database: str) -> dict[str, Any]:
     """On a server: check every file that attachments of `database` name, in the server's own file store."""
-    from openerp_server import common, first_start  # type: ignore[import-not-found]  # on servers only
+    from openerp_server import common, first_start  # on servers only
 
     server = common.read_server()
     os.environ["PGPASSFILE"] = str(first_start.password_file(server))

@@ -1,0 +1,1 @@
+"""`ops rotate`: new passwords for the databases' logins and OpenERP's administrator."""
