@@ -38,8 +38,9 @@ def rotate(
     For example: `python -m ops rotate --stack prod`, or `python -m ops rotate administrator --stack prod`.
 
     New passwords are made by the program (a higher `passwordVersions` in the settings, to be committed) and
-    kept in Secrets Manager; nobody sees them here. Servers fetch theirs at once, connections go on, and a login in the second between is tried again. The administrator's password of OpenERP follows its
-    secret. Killed in the middle: the same command goes on.
+    kept in Secrets Manager; nobody sees them here. Servers fetch theirs at once, connections go on, and a
+    login in the second between is tried again. OpenERP's administrator gets the password of the new secret.
+    Killed in the middle: the same command goes on.
     """
     from ops.rotation import rotate as rotating
 
