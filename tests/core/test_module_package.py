@@ -51,6 +51,12 @@ def write(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
+def manifest(**changes: object) -> dict[str, bytes]:
+    """Return a manifest with changes; None takes a key away."""
+    values = {"name": "x", "version": "1.0", **changes}
+    return {MANIFEST: repr({key: value for key, value in values.items() if value is not None}).encode()}
+
+
 def why_not(files: dict[str, bytes], name: str = "company_colours") -> str:
     with pytest.raises(NotADataModuleError) as refused:
         data_module(name, files)
@@ -149,26 +155,17 @@ def test_a_path_that_is_no_folder_is_refused(tmp_path: Path) -> None:
         ({MANIFEST: b"['x']"}, "not one dictionary of plain values"),
         ({MANIFEST: b"{" * 300}, "not one dictionary of plain values"),
         ({MANIFEST: b"\xff"}, "not one dictionary of plain values"),
-        ({MANIFEST: b"{'version': '1.0'}"}, "has no `name`"),
-        ({MANIFEST: b"{'name': 'x'}"}, "`version` is missing or no text"),
-        ({MANIFEST: b"{'name': 'x', 'version': 1.0}"}, "`version` is missing or no text"),
-        ({MANIFEST: b"{'name': 'x', 'version': '1.0-rc'}"}, "`version` '1.0-rc' is not a module version"),
-        (
-            {MANIFEST: b"{'name': 'x', 'version': '1.0', 'data': ['a.csv']}"},
-            "a.csv, which its manifest lists",
-        ),
-        (
-            {MANIFEST: b"{'name': 'x', 'version': '1.0', 'demo': ['../a.csv']}"},
-            "../a.csv, which its manifest",
-        ),
-        ({MANIFEST: b"{'name': 'x', 'version': '1.0', 'data': 'a.csv'}"}, "`data` is not a list of texts"),
-        ({MANIFEST: b"{'name': 'x', 'version': '1.0', 'depends': [1]}"}, "`depends` is not a list of texts"),
-        (
-            {MANIFEST: b"{'name': 'x', 'version': '1.0', 'post_load': 'f'}"},
-            "names Python code as `post_load`",
-        ),
-        ({MANIFEST: b"{'name': 'x', 'version': '1.0', 'auto_install': True}"}, "says `auto_install`"),
-        ({MANIFEST: b"{'name': 'x', 'version': '1.0', 'installable': False}"}, "not `installable`"),
+        (manifest(name=None), "has no `name`"),
+        (manifest(version=None), "`version` is missing or no text"),
+        (manifest(version=1.0), "`version` is missing or no text"),
+        (manifest(version="1.0-rc"), "`version` '1.0-rc' is not a module version"),
+        (manifest(data=["a.csv"]), "a.csv, which its manifest lists"),
+        (manifest(demo=["../a.csv"]), "../a.csv, which its manifest"),
+        (manifest(data="a.csv"), "`data` is not a list of texts"),
+        (manifest(depends=[1]), "`depends` is not a list of texts"),
+        (manifest(post_load="f"), "names Python code as `post_load`"),
+        (manifest(auto_install=True), "says `auto_install`"),
+        (manifest(installable=False), "not `installable`"),
     ],
 )
 def test_what_is_no_data_module_is_refused_with_the_reason(changes: dict[str, bytes], reason: str) -> None:
@@ -187,7 +184,7 @@ def test_a_folder_without_a_manifest_is_refused() -> None:
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
-    text = why_not({MANIFEST: b"{'version': '1.0', 'data': ['a.csv']}", "models.py": b""}, "base")
+    text = why_not({**manifest(name=None, data=["a.csv"]), "models.py": b""}, "base")
     assert text.count(";") == 3
 
 
