@@ -106,6 +106,8 @@ class DatabaseServer(pulumi.ComponentResource):
     master_secret_arn: pulumi.Output[str]
     kms_key_arn: pulumi.Output[str]
     security_group_id: pulumi.Output[str]
+    subnet_group_name: pulumi.Output[str]
+    parameter_group_name: pulumi.Output[str]
     log_group_name: pulumi.Output[str]
     final_snapshot_identifier: pulumi.Output[str]
 
@@ -131,7 +133,8 @@ class DatabaseServer(pulumi.ComponentResource):
                 args.final_snapshot_identifier, key_id, args.snapshot_identifier
             )
         )
-        instance = self._instance(key, group)
+        subnets, parameters = self._subnets(), self._parameters()
+        instance = self._instance(key, group, subnets, parameters)
 
         self.instance_identifier = instance.identifier
         self.instance_arn = instance.arn
@@ -140,6 +143,8 @@ class DatabaseServer(pulumi.ComponentResource):
         self.master_secret_arn = instance.master_user_secrets.apply(_secret_arn)
         self.kms_key_arn = key.arn
         self.security_group_id = group.id
+        self.subnet_group_name = subnets.name
+        self.parameter_group_name = parameters.name
         self.log_group_name = pulumi.Output.concat("/aws/rds/instance/", instance.identifier, "/postgresql")
         self.register_outputs(
             {
@@ -150,6 +155,8 @@ class DatabaseServer(pulumi.ComponentResource):
                 "master_secret_arn": self.master_secret_arn,
                 "kms_key_arn": self.kms_key_arn,
                 "security_group_id": self.security_group_id,
+                "subnet_group_name": self.subnet_group_name,
+                "parameter_group_name": self.parameter_group_name,
                 "log_group_name": self.log_group_name,
                 "final_snapshot_identifier": self.final_snapshot_identifier,
             }
@@ -175,6 +182,15 @@ class DatabaseServer(pulumi.ComponentResource):
                 opts=self._child,
             )
         return group
+
+    def _subnets(self) -> aws.rds.SubnetGroup:
+        return aws.rds.SubnetGroup(
+            f"{self._name}-subnets",
+            description="Data subnets",
+            subnet_ids=self._args.subnet_ids,
+            tags=dict(self._args.tags),
+            opts=self._child,
+        )
 
     def _parameters(self) -> aws.rds.ParameterGroup:
         values = {**self._args.parameters, **FIXED_PARAMETERS}
@@ -211,16 +227,14 @@ class DatabaseServer(pulumi.ComponentResource):
         )
         return role
 
-    def _instance(self, key: aws.kms.Key, group: aws.ec2.SecurityGroup) -> aws.rds.Instance:
+    def _instance(
+        self,
+        key: aws.kms.Key,
+        group: aws.ec2.SecurityGroup,
+        subnets: aws.rds.SubnetGroup,
+        parameters: aws.rds.ParameterGroup,
+    ) -> aws.rds.Instance:
         args = self._args
-        subnets = aws.rds.SubnetGroup(
-            f"{self._name}-subnets",
-            description="Data subnets",
-            subnet_ids=args.subnet_ids,
-            tags=dict(args.tags),
-            opts=self._child,
-        )
-        parameters = self._parameters()
         monitoring_role = self._monitoring_role()
         return aws.rds.Instance(
             f"{self._name}-instance",

@@ -41,6 +41,8 @@ class FileStore(pulumi.ComponentResource):
 
     file_system_id: pulumi.Output[str]
     file_system_arn: pulumi.Output[str]
+    path: str
+    """Directory of the file system that the access point shows as the root."""
     access_point_id: pulumi.Output[str]
     access_point_arn: pulumi.Output[str]
     security_group_id: pulumi.Output[str]
@@ -96,6 +98,7 @@ class FileStore(pulumi.ComponentResource):
 
         self.file_system_id = file_system.id
         self.file_system_arn = file_system.arn
+        self.path = ROOT_DIRECTORY
         self.access_point_id = access_point.id
         self.access_point_arn = access_point.arn
         self.security_group_id = group.id
@@ -104,6 +107,7 @@ class FileStore(pulumi.ComponentResource):
             {
                 "file_system_id": self.file_system_id,
                 "file_system_arn": self.file_system_arn,
+                "path": self.path,
                 "access_point_id": self.access_point_id,
                 "access_point_arn": self.access_point_arn,
                 "security_group_id": self.security_group_id,

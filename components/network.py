@@ -51,6 +51,8 @@ class Network(pulumi.ComponentResource):
     data_subnets: Mapping[str, pulumi.Output[str]]
     """Each data subnet's id by its zone."""
     flow_log_group_name: pulumi.Output[str]
+    s3_prefix_list_id: pulumi.Output[str]
+    """Addresses of S3 in the region, which the server subnets reach without leaving AWS's network."""
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("openerp:index:Network", name, None, opts)
@@ -83,7 +85,7 @@ class Network(pulumi.ComponentResource):
         self._route_public(public)
         server_tables = self._route_servers(server, public)
         self._close_data(data)
-        self._endpoints(server, server_tables)
+        s3 = self._endpoints(server, server_tables)
         flow_logs = self._flow_logs()
 
         self.vpc_id = self._vpc.id
@@ -93,6 +95,7 @@ class Network(pulumi.ComponentResource):
         self.data_subnets = {zone: subnet.id for zone, subnet in data.items()}
         self.data_subnet_ids = pulumi.Output.all(*(s.id for s in data.values()))
         self.flow_log_group_name = flow_logs.name
+        self.s3_prefix_list_id = s3.prefix_list_id
         self.register_outputs(
             {
                 "vpc_id": self.vpc_id,
@@ -101,6 +104,7 @@ class Network(pulumi.ComponentResource):
                 "server_subnet_ids": self.server_subnet_ids,
                 "data_subnet_ids": self.data_subnet_ids,
                 "flow_log_group_name": self.flow_log_group_name,
+                "s3_prefix_list_id": self.s3_prefix_list_id,
             }
         )
 
@@ -189,8 +193,9 @@ class Network(pulumi.ComponentResource):
 
     def _endpoints(
         self, server: Mapping[str, aws.ec2.Subnet], server_tables: Sequence[aws.ec2.RouteTable]
-    ) -> None:
-        aws.ec2.VpcEndpoint(
+    ) -> aws.ec2.VpcEndpoint:
+        """Make the endpoints; return that of S3."""
+        s3 = aws.ec2.VpcEndpoint(
             f"{self._name}-endpoint-s3",
             vpc_id=self._vpc.id,
             vpc_endpoint_type="Gateway",
@@ -200,7 +205,7 @@ class Network(pulumi.ComponentResource):
             opts=self._child,
         )
         if not self._args.interface_endpoints:
-            return
+            return s3
         group = aws.ec2.SecurityGroup(
             f"{self._name}-endpoints",
             description="Private endpoints of AWS services",
@@ -230,6 +235,7 @@ class Network(pulumi.ComponentResource):
                 tags=self._tags(f"endpoint-{service}"),
                 opts=self._child,
             )
+        return s3
 
     def _flow_logs(self) -> aws.cloudwatch.LogGroup:
         group = aws.cloudwatch.LogGroup(

@@ -10,6 +10,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components import iam
+from components.operations_store import MODULES_PREFIX
 from core import names
 from core.servers import ServerConfiguration, user_data_base64
 
@@ -74,6 +75,16 @@ class SecretAccess:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModulesAccess:
+    """The way to the packages of data modules: what is below `modules/` in the operations store."""
+
+    bucket: pulumi.Input[str]
+    bucket_arn: pulumi.Input[str]
+    s3_prefix_list_id: pulumi.Input[str] | None = None
+    """Addresses of S3 in the region, for servers that fetch packages and may reach nothing else outside."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerGroupArgs:
     """What a group of servers is made from."""
 
@@ -89,6 +100,7 @@ class ServerGroupArgs:
     database: DatabaseAccess
     file_store: FileStoreAccess
     secrets: SecretAccess
+    modules: ModulesAccess
     tenants_parameter_path: str | None = None
     """SSM path of the tenants (`saas` only), readable by the servers."""
     instance_type: str
@@ -126,6 +138,7 @@ class ServerGroup(pulumi.ComponentResource):
     """
 
     autoscaling_group_name: pulumi.Output[str]
+    launch_template_id: pulumi.Output[str]
     target_group_arn: pulumi.Output[str]
     target_group_arn_suffix: pulumi.Output[str]
     security_group_id: pulumi.Output[str]
@@ -170,6 +183,7 @@ class ServerGroup(pulumi.ComponentResource):
         servers = self._servers(template, targets, [*ways, *permissions])
 
         self.autoscaling_group_name = servers.name
+        self.launch_template_id = template.id
         self.target_group_arn = targets.arn
         self.target_group_arn_suffix = targets.arn_suffix
         self.security_group_id = group.id
@@ -178,6 +192,7 @@ class ServerGroup(pulumi.ComponentResource):
         self.register_outputs(
             {
                 "autoscaling_group_name": self.autoscaling_group_name,
+                "launch_template_id": self.launch_template_id,
                 "target_group_arn": self.target_group_arn,
                 "target_group_arn_suffix": self.target_group_arn_suffix,
                 "security_group_id": self.security_group_id,
@@ -243,6 +258,19 @@ class ServerGroup(pulumi.ComponentResource):
                     from_port=names.HTTPS_PORT,
                     to_port=names.HTTPS_PORT,
                     cidr_ipv4=self._args.vpc_cidr,
+                    opts=self._child,
+                )
+            )
+        if self._args.modules.s3_prefix_list_id is not None:
+            ways.append(
+                aws.vpc.SecurityGroupEgressRule(
+                    f"{self._name}-to-s3",
+                    security_group_id=group.id,
+                    description="Packages of data modules",
+                    ip_protocol="tcp",
+                    from_port=names.HTTPS_PORT,
+                    to_port=names.HTTPS_PORT,
+                    prefix_list_id=self._args.modules.s3_prefix_list_id,
                     opts=self._child,
                 )
             )
@@ -312,6 +340,13 @@ class ServerGroup(pulumi.ComponentResource):
                 },
             ),
         ]
+        statements.append(
+            iam.allow(
+                "FetchModules",
+                ["s3:GetObject"],
+                [pulumi.Output.concat(self._args.modules.bucket_arn, f"/{MODULES_PREFIX}*")],
+            )
+        )
         path = self._args.tenants_parameter_path
         if path is not None:
             statements.append(

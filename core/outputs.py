@@ -39,22 +39,36 @@ DATABASE_INSTANCE_IDENTIFIER: Final = "database_instance_identifier"
 DATABASE_ADDRESS: Final = "database_address"
 DATABASE_PORT: Final = "database_port"
 DATABASE_ENGINE_VERSION: Final = "database_engine_version"
+DATABASE_SECURITY_GROUP_ID: Final = "database_security_group_id"
+DATABASE_SUBNET_GROUP_NAME: Final = "database_subnet_group_name"
+DATABASE_PARAMETER_GROUP_NAME: Final = "database_parameter_group_name"
+DATABASE_KMS_KEY_ARN: Final = "database_kms_key_arn"
 MASTER_SECRET_ARN: Final = "master_secret_arn"
 APPLICATION_SECRET_ARNS: Final = "application_secret_arns"
 ADMINISTRATOR_SECRET_ARN: Final = "administrator_secret_arn"
 REPORTING_SECRET_ARN: Final = "reporting_secret_arn"
 FILE_SYSTEM_ID: Final = "file_system_id"
 ACCESS_POINT_ID: Final = "access_point_id"
+FILE_SYSTEM_PATH: Final = "file_system_path"
+FILE_STORE_SECURITY_GROUP_ID: Final = "file_store_security_group_id"
+FILE_STORE_KMS_KEY_ARN: Final = "file_store_kms_key_arn"
 APP_AUTOSCALING_GROUP: Final = "app_autoscaling_group"
+APP_LAUNCH_TEMPLATE_ID: Final = "app_launch_template_id"
+APP_SECURITY_GROUP_ID: Final = "app_security_group_id"
 WEB_CLIENT_AUTOSCALING_GROUP: Final = "web_client_autoscaling_group"
 BACKUP_VAULT_NAME: Final = "backup_vault_name"
 BACKUP_PLAN_ID: Final = "backup_plan_id"
+BACKUP_ROLE_ARN: Final = "backup_role_arn"
+BACKUP_RETENTION_LIMITS: Final = "backup_retention_limits"
 CHECKPOINT_SNAPSHOTS: Final = "checkpoint_snapshots"
+OPERATIONS_BUCKET: Final = "operations_bucket"
 ALARM_TOPIC_ARN: Final = "alarm_topic_arn"
 DASHBOARD_NAME: Final = "dashboard_name"
 LOG_GROUPS: Final = "log_groups"
 VPC_ID: Final = "vpc_id"
 VPC_CIDR: Final = "vpc_cidr"
+DATA_SUBNET_IDS: Final = "data_subnet_ids"
+SERVER_SUBNET_IDS: Final = "server_subnet_ids"
 REGION: Final = "region"
 RELEASE: Final = "release"
 ENVIRONMENT: Final = "environment"
@@ -108,6 +122,15 @@ OUTPUTS: Final[tuple[OutputDescription, ...]] = (
     _o(DATABASE_ADDRESS, "string", "Host name of the database server, reachable from inside the VPC."),
     _o(DATABASE_PORT, "number", "TCP port of the database server."),
     _o(DATABASE_ENGINE_VERSION, "string", "PostgreSQL version of the settings: `16`, or `16.9`."),
+    _o(DATABASE_SECURITY_GROUP_ID, "string", "Security group of the database server."),
+    _o(DATABASE_SUBNET_GROUP_NAME, "string", "RDS subnet group over the data subnets."),
+    _o(DATABASE_PARAMETER_GROUP_NAME, "string", "RDS parameter group of the database server."),
+    _o(
+        DATABASE_KMS_KEY_ARN,
+        "string",
+        "KMS key of the stack's database server, its snapshots and its secrets. A server that was made from "
+        "another stack's snapshot keeps that one's key.",
+    ),
     _o(MASTER_SECRET_ARN, "string", "Secrets Manager secret, managed by RDS, of the master user."),
     _o(
         APPLICATION_SECRET_ARNS,
@@ -127,20 +150,43 @@ OUTPUTS: Final[tuple[OutputDescription, ...]] = (
     ),
     _o(FILE_SYSTEM_ID, "string", "EFS file system with attachments and sessions."),
     _o(ACCESS_POINT_ID, "string", "EFS access point the servers mount."),
+    _o(
+        FILE_SYSTEM_PATH,
+        "string",
+        "Directory of the file system that the access point shows to the servers as the root: `/odoo`.",
+    ),
+    _o(FILE_STORE_SECURITY_GROUP_ID, "string", "Security group of the file system's mount targets."),
+    _o(FILE_STORE_KMS_KEY_ARN, "string", "KMS key of the stack's file store."),
     _o(APP_AUTOSCALING_GROUP, "string", "Auto Scaling group of the app servers."),
+    _o(APP_LAUNCH_TEMPLATE_ID, "string", "Launch template of the app servers."),
+    _o(APP_SECURITY_GROUP_ID, "string", "Security group of the app servers."),
     _o(WEB_CLIENT_AUTOSCALING_GROUP, "string", "Auto Scaling group of the web-client servers."),
     _o(BACKUP_VAULT_NAME, "string", "AWS Backup vault with the recovery points."),
     _o(BACKUP_PLAN_ID, "string", "AWS Backup plan."),
+    _o(BACKUP_ROLE_ARN, "string", "Role that backup and restore jobs run as."),
+    _o(
+        BACKUP_RETENTION_LIMITS,
+        "{min_days, max_days} or null",
+        "Days for which the locked vault takes recovery points; null without `backup.vaultLock`.",
+    ),
     _o(
         CHECKPOINT_SNAPSHOTS,
         "map of label to string",
         "RDS snapshot identifier of each checkpoint in `backup.checkpoints`. They outlive the stack.",
+    ),
+    _o(
+        OPERATIONS_BUCKET,
+        "string",
+        "S3 bucket of the day-2 commands: manifests of checkpoints, evidence, packages of data modules, "
+        "reports, locks.",
     ),
     _o(ALARM_TOPIC_ARN, "string", "SNS topic that alarms are sent to."),
     _o(DASHBOARD_NAME, "string", "CloudWatch dashboard."),
     _o(LOG_GROUPS, "map of name to string", "CloudWatch log groups, by what writes to them."),
     _o(VPC_ID, "string", "The VPC, for peering or a VPN."),
     _o(VPC_CIDR, "string", "IPv4 range of the VPC."),
+    _o(DATA_SUBNET_IDS, "list of strings", "Subnets of the database server and the file store, one a zone."),
+    _o(SERVER_SUBNET_IDS, "list of strings", "Subnets of the servers, one a zone."),
     _o(REGION, "string", "AWS region of the stack."),
     _o(RELEASE, "string", "Release of OpenERP that the servers install."),
     _o(ENVIRONMENT, "string", "`development`, `training` or `production`."),

@@ -9,6 +9,7 @@ import pulumi
 from components.backup_snapshots import BackupSnapshots
 from components.monitoring import Monitoring
 from components.network import Network
+from components.operations_store import OperationsStore
 from core import names, outputs, service_sheet
 from deployment.context import Context
 from deployment.data import Data
@@ -48,12 +49,14 @@ def what_operators_read(
     context: Context,
     network: Network,
     data: Data,
+    store: OperationsStore,
     servers: Servers,
     backups: BackupSnapshots,
     monitoring: Monitoring,
 ) -> dict[str, Any]:
     """Return identifiers for day two, and what the stack is."""
     settings = context.settings
+    lock = settings.backup.vault_lock
     sheet = service_sheet.describe(settings, settings.sizing, region=settings.region)
     return {
         outputs.DATABASE_NAMES: data.databases.database_names,
@@ -61,16 +64,33 @@ def what_operators_read(
         outputs.DATABASE_ADDRESS: data.server.address,
         outputs.DATABASE_PORT: data.server.port,
         outputs.DATABASE_ENGINE_VERSION: settings.database.engine_version,
+        outputs.DATABASE_SECURITY_GROUP_ID: data.server.security_group_id,
+        outputs.DATABASE_SUBNET_GROUP_NAME: data.server.subnet_group_name,
+        outputs.DATABASE_PARAMETER_GROUP_NAME: data.server.parameter_group_name,
+        outputs.DATABASE_KMS_KEY_ARN: data.server.kms_key_arn,
         outputs.MASTER_SECRET_ARN: data.server.master_secret_arn,
         outputs.APPLICATION_SECRET_ARNS: data.databases.application_secret_arns,
         outputs.ADMINISTRATOR_SECRET_ARN: data.databases.administrator_secret_arn,
         outputs.REPORTING_SECRET_ARN: data.databases.reporting_secret_arn,
         outputs.FILE_SYSTEM_ID: data.files.file_system_id,
         outputs.ACCESS_POINT_ID: data.files.access_point_id,
+        outputs.FILE_SYSTEM_PATH: data.files.path,
+        outputs.FILE_STORE_SECURITY_GROUP_ID: data.files.security_group_id,
+        outputs.FILE_STORE_KMS_KEY_ARN: data.files.kms_key_arn,
         outputs.APP_AUTOSCALING_GROUP: servers.app.autoscaling_group_name,
+        outputs.APP_LAUNCH_TEMPLATE_ID: servers.app.launch_template_id,
+        outputs.APP_SECURITY_GROUP_ID: servers.app.security_group_id,
         outputs.WEB_CLIENT_AUTOSCALING_GROUP: servers.web_client.autoscaling_group_name,
         outputs.BACKUP_VAULT_NAME: backups.vault_name,
         outputs.BACKUP_PLAN_ID: backups.plan_id,
+        outputs.BACKUP_ROLE_ARN: backups.role_arn,
+        outputs.BACKUP_RETENTION_LIMITS: {
+            "min_days": lock.min_retention_days,
+            "max_days": lock.max_retention_days,
+        }
+        if lock
+        else None,
+        outputs.OPERATIONS_BUCKET: store.bucket,
         outputs.CHECKPOINT_SNAPSHOTS: backups.snapshot_identifiers,
         outputs.ALARM_TOPIC_ARN: monitoring.topic_arn,
         outputs.DASHBOARD_NAME: monitoring.dashboard_name,
@@ -82,6 +102,8 @@ def what_operators_read(
         },
         outputs.VPC_ID: network.vpc_id,
         outputs.VPC_CIDR: settings.network.cidr,
+        outputs.DATA_SUBNET_IDS: network.data_subnet_ids,
+        outputs.SERVER_SUBNET_IDS: network.server_subnet_ids,
         outputs.REGION: settings.region,
         outputs.RELEASE: settings.release,
         outputs.ENVIRONMENT: settings.environment,

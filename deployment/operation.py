@@ -1,15 +1,23 @@
-"""What keeps it safe and tells when something is wrong: backups and monitoring."""
+"""What keeps it safe and tells when something is wrong: the operations store, backups and monitoring."""
 
 from __future__ import annotations
 
 from components.backup_snapshots import BackupRule, BackupSnapshots, BackupSnapshotsArgs, VaultLock
 from components.monitoring import MonitoredDatabase, MonitoredServers, Monitoring, MonitoringArgs
+from components.operations_store import OperationsStore, OperationsStoreArgs
 from components.server_group import ServerGroup
 from core.sizing import ServerSizing
 from deployment.context import Context
 from deployment.data import Data
 from deployment.entrance import Entrance
 from deployment.servers import Servers
+
+
+def store(context: Context) -> OperationsStore:
+    """Make the bucket of the day-2 commands."""
+    return OperationsStore(
+        "operations-store", OperationsStoreArgs(protect=context.settings.protect), context.opts
+    )
 
 
 def backups(context: Context, data: Data) -> BackupSnapshots:

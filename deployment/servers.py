@@ -10,7 +10,14 @@ import pulumi
 
 from components.app_server import AppServer, AppServerArgs
 from components.network import Network
-from components.server_group import DatabaseAccess, FileStoreAccess, SecretAccess, ServerGroupArgs
+from components.operations_store import OperationsStore
+from components.server_group import (
+    DatabaseAccess,
+    FileStoreAccess,
+    ModulesAccess,
+    SecretAccess,
+    ServerGroupArgs,
+)
 from components.web_client_server import WebClientServer, WebClientServerArgs
 from core.outbound import outbound_ports
 from core.servers import ServerConfiguration
@@ -30,11 +37,11 @@ class Servers:
     web_client: WebClientServer
 
 
-def servers(context: Context, network: Network, data: Data) -> Servers:
+def servers(context: Context, network: Network, data: Data, store: OperationsStore) -> Servers:
     """Make the servers, once their databases stand."""
     sizing = context.settings.sizing
     opts = pulumi.ResourceOptions.merge(context.opts, pulumi.ResourceOptions(depends_on=[data.databases]))
-    make = partial(_arguments, context, network, data)
+    make = partial(_arguments, context, network, data, store)
     return Servers(
         app=AppServer("app", make(AppServerArgs, "app", sizing.app), opts),
         web_client=WebClientServer(
@@ -44,19 +51,27 @@ def servers(context: Context, network: Network, data: Data) -> Servers:
 
 
 def _arguments(
-    context: Context, network: Network, data: Data, kind: type[Args], role: ServerRole, size: ServerSizing
+    context: Context,
+    network: Network,
+    data: Data,
+    store: OperationsStore,
+    kind: type[Args],
+    role: ServerRole,
+    size: ServerSizing,
 ) -> Args:
     server, files, databases = data.server, data.files, data.databases
+    outbound = outbound_ports(
+        context.settings.environment,
+        context.settings.package.source,
+        interface_endpoints=context.settings.network.interface_endpoints,
+    )
+    fetches = bool(context.settings.data_modules)
     return kind(
         vpc_id=network.vpc_id,
         subnet_ids=network.server_subnet_ids,
         region=context.settings.region,
         vpc_cidr=context.settings.network.cidr,
-        outbound_ports=outbound_ports(
-            context.settings.environment,
-            context.settings.package.source,
-            interface_endpoints=context.settings.network.interface_endpoints,
-        ),
+        outbound_ports=outbound,
         configure=_configure(context, role, size),
         database=DatabaseAccess(
             host=server.address, port=server.port, security_group_id=server.security_group_id
@@ -73,6 +88,11 @@ def _arguments(
             administrator_secret_arn=databases.administrator_secret_arn,
             tenant_secret_arns=databases.tenant_secret_arns,
             kms_key_arn=server.kms_key_arn,
+        ),
+        modules=ModulesAccess(
+            bucket=store.bucket,
+            bucket_arn=store.arn,
+            s3_prefix_list_id=network.s3_prefix_list_id if fetches and "https" not in outbound else None,
         ),
         tenants_parameter_path=context.tenants_path,
         instance_type=size.instance_type,

@@ -186,6 +186,8 @@ def test_the_outputs_name_what_others_need_and_no_password(deploy: Deploy) -> No
         "master_secret_arn",
         "kms_key_arn",
         "security_group_id",
+        "subnet_group_name",
+        "parameter_group_name",
         "log_group_name",
         "final_snapshot_identifier",
     }

@@ -93,6 +93,7 @@ def test_the_outputs_are_registered(deploy: Deploy) -> None:
     assert set(store(deploy).outputs_of("files")) == {
         "file_system_id",
         "file_system_arn",
+        "path",
         "access_point_id",
         "access_point_arn",
         "security_group_id",

@@ -136,6 +136,7 @@ def test_the_outputs_list_the_subnets_in_the_order_of_the_zones(deploy: Deploy) 
         "server_subnet_ids": ["network-server-eu-west-1a-id", "network-server-eu-west-1b-id"],
         "data_subnet_ids": ["network-data-eu-west-1a-id", "network-data-eu-west-1b-id"],
         "flow_log_group_name": "network-flow-logs-1234567",
+        "s3_prefix_list_id": "pl-network-endpoint-s3",
     }
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from components.app_server import AppServer, AppServerArgs
 from components.databases import Databases, DatabasesArgs
-from components.server_group import DatabaseAccess, FileStoreAccess, SecretAccess
+from components.server_group import DatabaseAccess, FileStoreAccess, ModulesAccess, SecretAccess
 from components.web_client_server import WebClientServer, WebClientServerArgs
 from core.outbound import outbound_ports
 from core.servers import ServerConfiguration
@@ -59,6 +59,7 @@ def values(role: ServerRole, **changes: Any) -> dict[str, Any]:
             administrator_secret_arn=f"{ARN}administrator-AbCdEf",
             kms_key_arn="arn:aws:kms:eu-west-1:123456789012:key/1",
         ),
+        "modules": ModulesAccess(bucket="operations", bucket_arn="arn:aws:s3:::operations"),
         "instance_type": "t4g.medium",
         "image_id": "ami-0123456789abcdef0",
         "min_servers": 2,
@@ -214,12 +215,29 @@ def test_a_server_may_do_only_what_it_needs(deploy: Deploy, make: Any, name: str
         "OpenOwnSecrets",
         "WriteOwnLogs",
         "MountThroughTheAccessPoint",
+        "FetchModules",
     }
+    assert found["FetchModules"]["Action"] == ["s3:GetObject"]
+    assert found["FetchModules"]["Resource"] == ["arn:aws:s3:::operations/modules/*"]
     for statement in found.values():
         assert "*" not in statement["Resource"]
         assert all("*" not in action for action in statement["Action"])
     (attachment,) = graph.of("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
     assert attachment.inputs["policyArn"] == "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+
+
+def test_servers_that_reach_nothing_else_outside_can_be_let_to_s3(deploy: Deploy) -> None:
+    closed = outbound_ports("training", "image", interface_endpoints=True)
+    modules = ModulesAccess(
+        bucket="operations", bucket_arn="arn:aws:s3:::operations", s3_prefix_list_id="pl-1"
+    )
+    graph = app(deploy, outbound_ports=closed, modules=modules)
+    egress = graph.of("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule")
+    to_s3 = [rule.inputs for rule in egress if "prefixListId" in rule.inputs]
+    assert [(rule["prefixListId"], rule["fromPort"], rule["toPort"]) for rule in to_s3] == [
+        ("pl-1", 443, 443)
+    ]
+    assert not [rule for rule in egress if rule.inputs.get("cidrIpv4") == "0.0.0.0/0"]
 
 
 def test_servers_of_many_tenants_read_tenants_by_pattern(deploy: Deploy) -> None:
@@ -325,6 +343,7 @@ def test_the_outputs_are_registered(deploy: Deploy) -> None:
     assert outputs["autoscaling_group_name"] == "app-server-servers-1234567"
     assert set(outputs) == {
         "autoscaling_group_name",
+        "launch_template_id",
         "target_group_arn",
         "target_group_arn_suffix",
         "security_group_id",

@@ -44,11 +44,13 @@ def test_production_protects_everything_that_holds_data_and_every_key_to_it(grap
         "backup-key",
         "backup-copy-vault",
         "backup-copy-key",
+        "operations-store-bucket",
     }
     for type_ in (INSTANCE, KEY, VAULT, "aws:efs/fileSystem:FileSystem"):
         assert all(r.protect for r in graph.of(type_)), type_
     kept = {r.name for r in graph.registrations if r.retain_on_delete and r.type.startswith("aws:")}
     assert {"database-instance", "file-store-files", "file-store-key", "database-key"} <= kept
+    assert "operations-store-bucket" in kept
 
 
 def test_nothing_is_protected_elsewhere_and_only_the_key_of_the_snapshots_outlives_the_stack(

@@ -37,6 +37,7 @@ PARTS = {
     (component("DatabaseServer"), "database"),
     (component("Databases"), "databases"),
     (component("FileStore"), "file-store"),
+    (component("OperationsStore"), "operations-store"),
     (component("AppServer"), "app"),
     (component("WebClientServer"), "web-client"),
     (component("Certificate"), "certificate"),
@@ -51,6 +52,7 @@ MAY_BE_LEFT_OUT = {
     outputs.CLIENT_CERTIFICATE_URL,
     outputs.CLIENT_CERTIFICATE_PORT,
     outputs.REPORTING_SECRET_ARN,
+    outputs.BACKUP_RETENTION_LIMITS,
 }
 EXPECTED_NODES = {
     "dev": PARTS | PROVIDERS,
@@ -109,6 +111,8 @@ def test_the_outputs_are_the_documented_ones(graph: Graph, stack: str) -> None:
     for name in (outputs.CLIENT_CERTIFICATE_URL, outputs.CLIENT_CERTIFICATE_PORT):
         assert (name in graph.stack_outputs) == ("clientCertificates" in own)
     assert outputs.REPORTING_SECRET_ARN in graph.stack_outputs
+    locked = "vaultLock" in own["backup"]
+    assert (outputs.BACKUP_RETENTION_LIMITS in graph.stack_outputs) == locked
 
 
 def test_exactly_the_outputs_that_are_said_to_be_secret_are(graph: Graph) -> None:
