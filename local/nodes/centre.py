@@ -79,8 +79,6 @@ class Centre:
         self._changes = -1
         self._read_at = 0.0
         self._slots: dict[str, Slot] = {}
-        self._file_systems: set[str] = set()
-        """Those that the emulator had at some time. What it never had is not ours to delete."""
         self._pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="server")
         self._health: dict[str, dict[str, str]] = {}
         self._reported: tuple[float, object] = (0.0, None)
@@ -239,11 +237,6 @@ class Centre:
             ):
                 with self._trouble(str(getattr(action, "instance_id", "network"))):
                     self._do(action, cloud)
-        self._file_systems.update(cloud.file_system_ids)
-        if not self._slots:
-            for name in self._file_systems.difference(cloud.file_system_ids):
-                self._hardware.remove_file_system(name)
-                self._file_systems.remove(name)
 
     def _do(self, action: reconcile.Action, cloud: Cloud) -> None:
         if isinstance(action, reconcile.CreateNetwork):

@@ -15,10 +15,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from local.nodes.model import (
+    AccessPoint,
     Action,
     AutoScalingGroup,
     Certificate,
     Cloud,
+    CreationInfo,
     Database,
     HealthCheck,
     Instance,
@@ -163,8 +165,9 @@ class Reader:
             databases=tuple(
                 _database(row) for row in self.clients["rds"].describe_db_instances()["DBInstances"]
             ),
-            file_system_ids=tuple(
-                row["FileSystemId"] for row in self.clients["efs"].describe_file_systems()["FileSystems"]
+            access_points=tuple(
+                _access_point(row)
+                for row in _all(self.clients["efs"], "describe_access_points", "AccessPoints")
             ),
         )
 
@@ -409,4 +412,19 @@ def _database(row: Answer) -> Database:
         security_group_ids=tuple(
             sorted(item["VpcSecurityGroupId"] for item in row.get("VpcSecurityGroups", []))
         ),
+    )
+
+
+def _access_point(row: Answer) -> AccessPoint:
+    root = row.get("RootDirectory") or {}
+    made = root.get("CreationInfo")
+    return AccessPoint(
+        id=row["AccessPointId"],
+        file_system_id=row["FileSystemId"],
+        path=root.get("Path") or "/",
+        creation=CreationInfo(
+            uid=int(made["OwnerUid"]), gid=int(made["OwnerGid"]), permissions=int(made["Permissions"], 8)
+        )
+        if made
+        else None,
     )

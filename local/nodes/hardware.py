@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,7 @@ from pathlib import Path
 from core.names import POSTGRES_PORT
 from local.account import client
 from local.home import cache
-from local.nodes import directory, firewall, images
+from local.nodes import directory, file_systems, firewall, images
 from local.nodes.cloud import Endpoint
 from local.nodes.egress import EgressProxy
 from local.nodes.machines import Machine
@@ -186,7 +185,8 @@ class Hardware:
             directory=self._directory(instance.id),
             root=root,
             namespace=namespace,
-            file_systems={name: self._file_system(name) for name in cloud.file_system_ids},
+            file_systems=file_systems.folder(self._home),
+            access_points=cloud.access_points,
             database_ca=self._home / "postgres" / "ca.pem",
             endpoint_port=self._endpoint_port,
         )
@@ -226,20 +226,12 @@ class Hardware:
         if running is not None:
             running.machine.remove()
 
-    def remove_file_system(self, name: str) -> None:
-        """Delete what a file system holds: it is deleted in the emulator."""
-        log.info("file system %s is deleted", name)
-        shutil.rmtree(self.directory / "file-systems" / name, ignore_errors=True)
-
     def console(self, name: str) -> tuple[str, ...]:
         """The last lines that a server wrote."""
         return last_lines(self._directory(name) / "console.log")
 
     def _directory(self, name: str) -> Path:
         return self.directory / "instances" / name
-
-    def _file_system(self, name: str) -> Path:
-        return self.directory / "file-systems" / name
 
     def _relay(self, namespace: str, port: int) -> Relay:
         relay = Relay(namespace, ("127.0.0.1", port), ("127.0.0.1", port))

@@ -14,15 +14,15 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Final
 
-from core.names import ODOO_UID
 from local.nodes import namespaces
-from local.nodes.model import Instance
+from local.nodes.file_systems import MountError, provide
+from local.nodes.model import AccessPoint, Instance
 
 CONSOLE_BYTES: Final = 1_000_000
 """How long a console log grows before it is put aside; one old log is kept."""
@@ -62,13 +62,14 @@ class Machine:
         directory: Path,
         root: Path,
         namespace: str,
-        file_systems: Mapping[str, Path],
+        file_systems: Path,
+        access_points: Sequence[AccessPoint],
         database_ca: Path,
         endpoint_port: int,
     ) -> None:
-        """`root` is its image, `namespace` a name in /run/netns; `file_systems` are directories by id.
+        """`root` is its image, `namespace` a name in /run/netns; `file_systems` has a folder for each id.
 
-        It mounts the file system that its user data name, or the only one.
+        It mounts the access point that its user data name; nothing where they name none.
         """
         self.instance = instance
         self.directory = directory
@@ -76,6 +77,7 @@ class Machine:
         self._image = root
         self._namespace = namespace
         self._file_systems = file_systems
+        self._access_points = access_points
         self._database_ca = database_ca
         self._endpoint_port = endpoint_port
         self._root = directory / "root"
@@ -89,8 +91,11 @@ class Machine:
         if self.alive():
             return
         try:
+            store = self._file_store()
             self._mount()
             self._write_files()
+        except MountError as error:
+            raise MachineError(f"{self.instance.id}: {error}") from None
         except (OSError, subprocess.CalledProcessError) as error:
             detail = getattr(error, "stderr", None)
             raise MachineError(f"{self.instance.id}: {detail.strip() if detail else error}") from None
@@ -98,7 +103,7 @@ class Machine:
         self.console.touch()
         end, console = os.pipe()
         self._process = subprocess.Popen(
-            namespaces.joined(groups, self._command()),
+            namespaces.joined(groups, self._command(store)),
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=subprocess.STDOUT,
@@ -153,13 +158,16 @@ class Machine:
             for stamp in STAMPS:
                 self._write(f"var/lib/systemd/timers/stamp-{stamp}.timer", "")
 
-    def _file_system(self) -> Path | None:
+    def _file_store(self) -> Path | None:
+        """What is mounted as the file store."""
         text = _plain(self.instance.user_data)
-        named = [path for name, path in self._file_systems.items() if name.encode() in text]
-        found = named or list(self._file_systems.values())
-        return found[0] if len(found) == 1 or named else None
+        named = [access for access in self._access_points if access.id.encode() in text]
+        if len(named) > 1:
+            names = ", ".join(access.id for access in named)
+            raise MountError(f"the user data name more than one access point: {names}")
+        return provide(self._file_systems, named[0]) if named else None
 
-    def _command(self) -> list[str]:
+    def _command(self, store: Path | None) -> list[str]:
         command = [
             *("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--console=read-only"),
             *("--resolv-conf=off", "--timezone=off", "--link-journal=no", "--private-users=no"),
@@ -169,10 +177,7 @@ class Machine:
             f"--machine={self.instance.id}",
             f"--network-namespace-path=/run/netns/{self._namespace}",
         ]
-        if store := self._file_system():
-            store.mkdir(parents=True, exist_ok=True)
-            os.chown(store, ODOO_UID, ODOO_UID)
-            store.chmod(0o750)
+        if store is not None:
             command.append(f"--bind={store}:/{FILE_STORE}")
         return command
 

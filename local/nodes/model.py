@@ -202,6 +202,25 @@ class Database:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CreationInfo:
+    """How the root directory of an access point is made at the first mount."""
+
+    uid: int
+    gid: int
+    permissions: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessPoint:
+    """A way into a file system: what mounts it sees one directory of it."""
+
+    id: str
+    file_system_id: str
+    path: str = "/"
+    creation: CreationInfo | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Vpc:
     """One network."""
 
@@ -226,4 +245,4 @@ class Cloud:
     security_groups: Mapping[str, SecurityGroup] = field(default_factory=dict)
     """By id."""
     databases: tuple[Database, ...] = ()
-    file_system_ids: tuple[str, ...] = ()
+    access_points: tuple[AccessPoint, ...] = ()

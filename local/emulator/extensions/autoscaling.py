@@ -215,7 +215,7 @@ def _patch_group() -> None:
                 if self.ec2_launch_template:
                     version = self.ec2_launch_template.get_version(self.launch_template_version)
                     self.instance_states[-1].local_version = str(version.number)
-                    _follow_template(self.instance_states[-1].instance, version)
+                    follow_template(self.instance_states[-1].instance, version)
         finally:
             self.availability_zones, self.vpc_zone_identifier = zones, identifier
 
@@ -259,9 +259,11 @@ def _patch_group() -> None:
     setattr(group, update.__name__, update_group)
 
 
-def _follow_template(instance: Any, version: Any) -> None:
-    """Gives an instance what moto takes from the default version of its template, or not at all."""
-    data, ec2 = version.data, instance.ec2_backend
+def follow_template(instance: Any, version: Any, given: frozenset[str] = frozenset()) -> None:
+    """Gives an instance what moto takes from the default version of its template, or not at all; but not
+    what the request that launched it gave itself."""
+    data = {name: value for name, value in version.data.items() if name not in given}
+    ec2 = instance.ec2_backend
     instance.add_tags({"aws:ec2launchtemplate:version": str(version.number)})
     named = data.get("IamInstanceProfile") or {}
     for profile in iam_backends[ec2.account_id][ec2.partition].instance_profiles.values():

@@ -1,4 +1,5 @@
-"""EC2: the console of an instance that runs for real, and targets that go with a terminated instance."""
+"""EC2: the console of an instance that runs for real, instances from a launch template, targets that go with
+a terminated instance."""
 
 from __future__ import annotations
 
@@ -9,9 +10,12 @@ from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.responses.general import General
+from moto.ec2.responses.instances import InstanceResponse
 from moto.elbv2.models import elbv2_backends
 
 from local.emulator.extensions import Context
+from local.emulator.extensions.autoscaling import follow_template
+from local.emulator.extensions.toolkit import parameters
 
 CONSOLE_BYTES = 64 * 1024
 """What EC2 keeps of a console (GetConsoleOutput)."""
@@ -32,6 +36,30 @@ def _patch_console(context: Context) -> None:
     setattr(General, sample.__name__, get_console_output)
 
 
+def _patch_run() -> None:
+    run = InstanceResponse.run_instances
+
+    def run_instances(response: Any) -> Any:
+        """moto takes neither profile nor metadata options from a template, and launches once more for a
+        client token that it has seen."""
+        given, backend = parameters(response), response.ec2_backend
+        if not hasattr(backend, "local_launches"):
+            backend.local_launches = {}
+        token = given.get("ClientToken")
+        if token is not None and token in backend.local_launches:
+            return ActionResult(backend.local_launches[token])
+        done: Any = run(response)
+        if given.get("LaunchTemplate"):
+            version = backend._get_template_from_args(response._get_param("LaunchTemplate", {}))
+            for instance in done.result.instances:
+                follow_template(instance, version, frozenset(given))
+        if token is not None:
+            backend.local_launches[token] = done.result
+        return done
+
+    setattr(InstanceResponse, run.__name__, run_instances)
+
+
 def _patch_terminate() -> None:
     terminate = InstanceBackend.terminate_instances
 
@@ -47,4 +75,5 @@ def _patch_terminate() -> None:
 def install(context: Context) -> None:
     """Puts the extension in place."""
     _patch_console(context)
+    _patch_run()
     _patch_terminate()

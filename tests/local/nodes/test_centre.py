@@ -33,7 +33,6 @@ class Machines:
         self.vpcs: set[str] = set()
         self.fail: str | None = None
         self.off: list[str] = []
-        self.deleted: list[str] = []
 
     def endpoint_moved(self, port: int) -> None:
         """Nothing here reaches it."""
@@ -70,9 +69,6 @@ class Machines:
 
     def remove(self, name: str) -> None:
         self.servers.pop(name, None)
-
-    def remove_file_system(self, name: str) -> None:
-        self.deleted.append(name)
 
     def console(self, name: str) -> tuple[str, ...]:
         return (f"{name} says hello",)
@@ -249,15 +245,25 @@ def test_a_stopped_instance_without_a_group_keeps_its_disk_and_starts_again(plac
     wait_until(lambda: name not in place.machines.servers)
 
 
-def test_a_file_system_is_deleted_with_the_last_server_gone(place: Place) -> None:
-    efs = place.client("efs")
-    name = efs.create_file_system()["FileSystemId"]
-    time.sleep(2)
-    efs.delete_file_system(FileSystemId=name)
-    time.sleep(2)
-    assert place.machines.deleted == []
-    place.client("autoscaling").set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=0)
-    wait_until(lambda: place.machines.deleted == [name])
+def test_a_server_of_no_group_is_booted_from_a_template_and_gone_when_it_is_terminated(place: Place) -> None:
+    ec2 = place.client("ec2")
+    group = place.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
+    made = ec2.run_instances(
+        MinCount=1,
+        MaxCount=1,
+        LaunchTemplate={"LaunchTemplateId": group["LaunchTemplate"]["LaunchTemplateId"]},
+        SubnetId=group["VPCZoneIdentifier"].split(",")[0],
+        UserData="#cloud-config of a drill",
+    )["Instances"][0]
+    name = made["InstanceId"]
+    wait_until(lambda: place.machines.alive(name))
+    wait_until(
+        lambda: {server.phase for server in place.status().servers if server.id == name} == {"running"}
+    )
+    assert place.status().serving and len(members(place.emulator)) == 2
+    ec2.terminate_instances(InstanceIds=[name])
+    wait_until(lambda: name not in place.machines.servers)
+    assert place.settled()
 
 
 def test_it_waits_for_an_emulator_that_is_stopped_and_keeps_the_servers(place: Place) -> None:

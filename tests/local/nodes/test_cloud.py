@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from local.emulator import start, stop
 from local.nodes.cloud import CloudError, Endpoint, Reader
-from local.nodes.model import Cloud, SecurityGroupRule
+from local.nodes.model import AccessPoint, Cloud, CreationInfo, SecurityGroupRule
 
 REGION = "eu-central-1"
 
@@ -56,6 +56,7 @@ def authority() -> tuple[str, str, str]:
 class Made:
     """What the fixture made, by the names that the emulator gave it."""
 
+    reader: Reader
     cloud: Cloud
     balancer: str
     certificate: str
@@ -212,7 +213,7 @@ def make(reader: Reader) -> Made:
                 }
             ],
         )
-    return Made(reader.read(), balancer, certificate, pem, key, store, crl, group, servers, database)
+    return Made(reader, reader.read(), balancer, certificate, pem, key, store, crl, group, servers, database)
 
 
 def test_servers_are_what_their_template_made_them(made: Made) -> None:
@@ -224,6 +225,57 @@ def test_servers_are_what_their_template_made_them(made: Made) -> None:
     assert first.security_group_ids == (made.servers,)
     assert (first.metadata_tokens_required, first.metadata_hop_limit) == (True, 1)
     assert (first.state, first.launch_template_version) == ("running", "1")
+
+
+def test_a_server_of_no_group_follows_the_template_but_for_what_its_launch_says(made: Made) -> None:
+    first = made.cloud.instances[0]
+    ec2 = made.reader.clients["ec2"]
+    subnet = ec2.describe_subnets(Filters=[{"Name": "cidr-block", "Values": [first.subnet_cidr]}])
+    wanted = {
+        "MinCount": 1,
+        "MaxCount": 1,
+        "LaunchTemplate": {"LaunchTemplateName": "template", "Version": "$Latest"},
+        "UserData": b"\x1f\x8bnot the template's",
+        "SecurityGroupIds": [made.database],
+        "SubnetId": subnet["Subnets"][0]["SubnetId"],
+        "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "Drill", "Value": "7"}]}],
+        "ClientToken": "drill-7",
+    }
+    name = ec2.run_instances(**wanted)["Instances"][0]["InstanceId"]
+    assert ec2.run_instances(**wanted)["Instances"][0]["InstanceId"] == name
+    (found,) = (item for item in made.reader.read().instances if item.id == name)
+    assert (found.group_name, found.image_name, found.role_name) == (None, "openerp-19.0", "role")
+    assert (found.user_data, found.security_group_ids) == (wanted["UserData"], (made.database,))
+    assert (found.subnet_cidr, found.instance_type) == (first.subnet_cidr, "t4g.small")
+    assert (found.metadata_tokens_required, found.metadata_hop_limit) == (True, 1)
+    assert (found.tags["Name"], found.tags["Drill"]) == ("app", "7")
+    ec2.terminate_instances(InstanceIds=[name])
+    assert name not in {item.id for item in made.reader.read().instances}
+    assert {item.id for item in made.cloud.instances} == {item.id for item in made.reader.read().instances}
+
+
+def test_an_access_point_says_where_it_leads_and_how_that_is_made(made: Made) -> None:
+    efs = made.reader.clients["efs"]
+    files = efs.create_file_system()["FileSystemId"]
+    creation = {"OwnerUid": 10001, "OwnerGid": 10002, "Permissions": "0750"}
+    paths: tuple[dict[str, Any], ...] = (
+        {"Path": "/odoo", "CreationInfo": creation},
+        {"Path": "/restored/odoo"},
+        {},
+    )
+    names = [
+        efs.create_access_point(FileSystemId=files, RootDirectory=root)["AccessPointId"] for root in paths
+    ]
+    assert made.reader.read().access_points == (
+        AccessPoint(
+            id=names[0],
+            file_system_id=files,
+            path="/odoo",
+            creation=CreationInfo(uid=10001, gid=10002, permissions=0o750),
+        ),
+        AccessPoint(id=names[1], file_system_id=files, path="/restored/odoo"),
+        AccessPoint(id=names[2], file_system_id=files, path="/"),
+    )
 
 
 def test_only_networks_in_use_are_there(made: Made) -> None:

@@ -5,19 +5,22 @@ What real systemd, cloud-init and Odoo make of it is shown end to end.
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
-from local.nodes.machines import Machine
-from local.nodes.model import Instance
+from local.nodes.file_systems import MountError
+from local.nodes.machines import Machine, MachineError
+from local.nodes.model import AccessPoint, CreationInfo, Instance
 from local.nodes.namespaces import hierarchies, launch, own_group, sweep
 from local.nodes.requirements import missing
 from local.processes import identity
@@ -33,9 +36,15 @@ while :; do sleep 0.05; done
 """
 STUBBORN = "trap 'echo no' 37"
 FILES = "fs-0123456789abcdef0"
+STORE = AccessPoint(
+    id="fsap-1",
+    file_system_id=FILES,
+    path="/odoo",
+    creation=CreationInfo(uid=10001, gid=10001, permissions=0o750),
+)
 
 
-def instance(user_data: bytes = b"", number: int = 1) -> Instance:
+def instance(user_data: bytes = b"fsap-1", number: int = 1) -> Instance:
     return Instance(
         id=f"i-0123456789abcdef{number}",
         state="running",
@@ -77,17 +86,25 @@ def tiny_root(root: Path, extra: str = "") -> Path:
     return root
 
 
-def machine(place: Path, root: Path, of: Instance, file_systems: Iterable[str] = (FILES,)) -> Machine:
+def machine(
+    place: Path,
+    root: Path,
+    of: Instance,
+    access_points: Sequence[AccessPoint] = (STORE,),
+    *,
+    joined: bool = True,
+) -> Machine:
     (place / "ca.pem").write_text("the authority")
     namespace = Path("/run/netns/server")
-    if not namespace.exists():
+    if joined and not namespace.exists():
         subprocess.run(["ip", "netns", "add", "server"], check=True)
     return Machine(
         instance=of,
         directory=place / "instances" / of.id,
         root=root,
         namespace="server",
-        file_systems={name: place / "file-systems" / name for name in file_systems},
+        file_systems=place / "file-systems",
+        access_points=access_points,
         database_ca=place / "ca.pem",
         endpoint_port=5000,
     )
@@ -137,7 +154,7 @@ def life(place: Path) -> dict[str, object]:
     seen["mounts"] = str(place) in Path("/proc/self/mounts").read_text()
     server.remove()
     seen["left"] = [path.name for path in (place / "instances").iterdir()]
-    seen["file store"] = [path.name for path in (place / "file-systems" / FILES).iterdir()]
+    seen["file store"] = [path.name for path in (place / "file-systems" / FILES / "odoo").iterdir()]
     return seen
 
 
@@ -235,24 +252,36 @@ def test_a_server_may_end_by_itself_and_its_console_log_stays_short(tmp_path: Pa
     }
 
 
-def mounted(tmp_path: Path, user_data: bytes, file_systems: Iterable[str]) -> list[str]:
+def mounted(tmp_path: Path, user_data: bytes, *access_points: AccessPoint) -> Path | None:
     made = Machine(
         instance=instance(user_data),
         directory=tmp_path / "server",
         root=tmp_path,
         namespace="server",
-        file_systems={name: tmp_path / name for name in file_systems},
+        file_systems=tmp_path / "file-systems",
+        access_points=access_points,
         database_ca=tmp_path,
         endpoint_port=1,
     )
-    store = made._file_system()
-    return [] if store is None else [store.name]
+    return made._file_store()
 
 
-def test_a_server_mounts_the_file_system_that_its_user_data_names_or_the_only_one(tmp_path: Path) -> None:
-    other = "fs-00000000000000001"
-    text = gzip.compress(f"file_system_id: {FILES}".encode())
-    assert mounted(tmp_path, text, (other, FILES)) == [FILES]
-    assert mounted(tmp_path, b"", (other,)) == [other]
-    assert mounted(tmp_path, b"", (other, FILES)) == []
-    assert mounted(tmp_path, b"", ()) == []
+def test_a_server_mounts_the_access_point_that_its_user_data_name(tmp_path: Path) -> None:
+    other = AccessPoint(id="fsap-2", file_system_id="fs-2", path="/")
+    text = gzip.compress(f"access_point_id: {STORE.id}".encode())
+    store = dataclasses.replace(
+        STORE, creation=CreationInfo(uid=os.getuid(), gid=os.getgid(), permissions=0o750)
+    )
+    assert mounted(tmp_path, text, other, store) == tmp_path / "file-systems" / FILES / "odoo"
+    assert mounted(tmp_path, b"", other) is None
+    assert mounted(tmp_path, text) is None
+    with pytest.raises(MountError, match="more than one access point: fsap-1, fsap-2"):
+        mounted(tmp_path, b"fsap-1 fsap-2", store, other)
+
+
+def test_a_server_whose_access_point_leads_nowhere_does_not_start_and_says_so(tmp_path: Path) -> None:
+    access = AccessPoint(id="fsap-3", file_system_id=FILES, path="/not/there")
+    made = machine(tmp_path, tmp_path, instance(b"fsap-3"), (access,), joined=False)
+    with pytest.raises(MachineError, match=r"fsap-3 cannot be mounted: .* has no directory /not/there"):
+        made.start()
+    assert not made.alive()
