@@ -310,18 +310,39 @@ _snapshot = _matches(
 )
 
 
+_restore_mark = _matches(
+    r"[A-Za-z0-9](-?[A-Za-z0-9]){0,39}",
+    "a mark behind `@` (1 to 40 letters, digits and single hyphens)",
+    "course-start@monday",
+)
+
+file_system_id: Check = _matches(
+    r"fs-([0-9a-f]{8}|[0-9a-f]{17})", "the identifier of an EFS file system", "fs-0123456789abcdef0"
+)
+file_system_path: Check = _matches(
+    r"(?=.{1,100}$)(/(?!\.)[^/$#<>;`|&?{}^*\s]+){1,4}",
+    "a directory of a file system (absolute, at most four deep and 100 characters)",
+    "/odoo",
+)
+"""What EFS takes as an access point's root directory (EFS API reference, RootDirectory), without spaces."""
+
+
 def restore_from(value: object) -> object:
-    """Check `label`, `stack/label`, or `snapshot:` and an RDS snapshot identifier.
+    """Check `label`, `stack/label`, or `snapshot:` and an RDS snapshot identifier; `@` and a mark may follow.
 
     An identifier has 1 to 255 letters, digits and single hyphens and begins with a letter; RDS's own begin
     with `rds:` (RDS API reference, CreateDBSnapshot).
     """
     if not isinstance(value, str):
         return value
-    if value.startswith("snapshot:"):
-        return _snapshot(value)
-    stack, _, label = value.rpartition("/")
-    if "/" in value:
+    source, marked, mark = value.partition("@")
+    if marked:
+        _restore_mark(mark)
+    if source.startswith("snapshot:"):
+        _snapshot(source)
+        return value
+    stack, _, label = source.rpartition("/")
+    if "/" in source:
         stack_name(stack)
     if label == "final":
         raise Invalid(

@@ -252,9 +252,11 @@ class Database(Section):
     admin_access: AdminAccess = _field({}, "How the engine reaches the server: see below.")
     restore_from: Annotated[str | None, BeforeValidator(checks.optional(checks.restore_from))] = _field(
         None,
-        "Start from a checkpoint: `label` of this stack, `stack/label` of another one, or an RDS snapshot by "
-        "its identifier as `snapshot:<identifier>`.",
-        refused="none of these; a checkpoint that does not exist",
+        "Make the server anew from a checkpoint: `label` of this stack, `stack/label` of another one, or an "
+        "RDS snapshot by its identifier as `snapshot:<identifier>`. `@` and a mark behind it restore the same "
+        "one again: `course-start@monday`. It is remembered: taking it out again changes nothing.",
+        refused="none of these; a checkpoint that does not exist; another stack's snapshot for a protected "
+        "stack with databases of its own",
     )
     working_name: Annotated[str, BeforeValidator(checks.database_name)] = _field(
         "openerp",
@@ -266,6 +268,22 @@ class Database(Section):
     )
 
 
+class RestoredFiles(Section):
+    """A file system that exists, which the stack goes on with in place of its own: what a restore brings."""
+
+    file_system_id: Annotated[str, BeforeValidator(checks.file_system_id)] = _field(
+        ...,
+        "The EFS file system. The former one stays, with everything in it.",
+        refused="not `fs-…`; in the stack's first run with a version of this program that keeps file systems",
+    )
+    path: Annotated[str, BeforeValidator(checks.file_system_path)] = _field(
+        ...,
+        "Directory in it that holds `filestore/` and `sessions/`. A restore by AWS Backup makes "
+        "`/aws-backup-restore_<time>/odoo`; the stack's own file systems have `/odoo`.",
+        refused="not absolute; over 100 characters or four directories; a directory that begins with a dot",
+    )
+
+
 class FileStore(Section):
     """The shared file system (EFS) for attachments and sessions."""
 
@@ -273,6 +291,11 @@ class FileStore(Section):
         "elastic", "`elastic`: paid by use, no limit to plan for. `bursting`: grows with the stored size."
     )
     backup: bool = _field(True, "EFS's own daily backup, beside the plan.", refused="`false` in production")
+    restored: RestoredFiles | None = _field(
+        None,
+        "Go on with another file system: see below. `ops restore` writes it. It is remembered: taking it out "
+        "again changes nothing.",
+    )
 
 
 class Servers(Section):
@@ -425,6 +448,26 @@ class VaultLock(Section):
     )
 
 
+class Drill(Section):
+    """Proof, at intervals, that what was backed up can be restored."""
+
+    schedule: Annotated[str, BeforeValidator(checks.backup_schedule)] = _field(
+        ...,
+        "When AWS Backup restores the newest recovery points next to the running system and deletes them "
+        "again: `cron(0 8 ? * SUN *)`.",
+        unit="UTC",
+        refused="not six valid fields; more often than hourly",
+    )
+    max_age_days: Int = _field(
+        35,
+        "An alarm tells when the last good `ops drill` is older.",
+        unit="days",
+        refused="outside 1–365",
+        ge=1,
+        le=365,
+    )
+
+
 class Backup(Section):
     """The backup plan, its vault and the labelled checkpoints."""
 
@@ -441,11 +484,24 @@ class Backup(Section):
     vault_lock: VaultLock | None = _field(
         None, "Locks the vault: nobody, not even root, can delete a backup.", refused="missing in production"
     )
+    drill: Drill | None = _field(None, "Drills of the restore: see below. A warning in production without.")
     checkpoints: tuple[Annotated[str, BeforeValidator(checks.checkpoint_label)], ...] = _field(
         (),
         "Labels of points to keep: one snapshot each, which outlives the stack. Removing a label forgets the "
         "snapshot, it does not delete it.",
         refused="not lower-case letters, digits and single hyphens; over 63 characters; `final`; twice",
+    )
+
+
+class PasswordVersions(Section):
+    """Which password each login has: a higher number makes a new one, and `ops rotate` counts up."""
+
+    application: Int = _field(
+        1, "The servers' login to the databases.", refused="below 1; lower than before", ge=1, le=1_000_000
+    )
+    reporting: Int = _field(1, "The read-only login.", refused="as `application`", ge=1, le=1_000_000)
+    administrator: Int = _field(
+        1, "OpenERP's first administrator.", refused="as `application`", ge=1, le=1_000_000
     )
 
 
@@ -537,6 +593,7 @@ class ConfiguredSettings(Section):
     tenants: tuple[Tenant, ...] = _field(
         (), "Tenants of the offer `saas`: see below.", refused="with another offer", max_length=2000
     )
+    password_versions: PasswordVersions = _field({}, "Rotation of passwords: see below.")
     price_per_user: PricePerUser | None = _field(
         None, "Price on the service sheet of the offer `saas`: see below.", refused="with another offer"
     )

@@ -406,6 +406,11 @@ def warnings(s: ConfiguredSettings, c: Context) -> tuple[str, ...]:
             found.append("openerp:network.natGateways is single: the loss of its zone cuts every server off.")
         if s.monitoring.email is None:
             found.append("openerp:monitoring.email is not set: nobody is told of an alarm.")
+        if s.backup.drill is None:
+            found.append(
+                "openerp:backup.drill is not set: nobody proves that the backups can be restored, and nobody "
+                "is told when that was last done."
+            )
         if s.offer != "internal" and not s.access.waf and "0.0.0.0/0" in s.access.allowed_cidrs:
             found.append(
                 "openerp:access.waf is false: the login page is open to the internet without a limit."

@@ -134,6 +134,32 @@ def test_nothing_behind_a_key_means_not_set(read: Read) -> None:
             {"fileStore.throughput": "elastc"},
             "openerp:fileStore.throughput: is 'elastc'. Did you mean `elastic`?",
         ),
+        (
+            {"database.restoreFrom": "opening@second time"},
+            "openerp:database.restoreFrom: 'second time' is not a mark behind `@`",
+        ),
+        ({"database.restoreFrom": "opening@"}, "openerp:database.restoreFrom: '' is not a mark behind `@`"),
+        (
+            {"fileStore.restored": {"fileSystemId": "files", "path": "/odoo"}},
+            "openerp:fileStore.restored.fileSystemId: 'files' is not the identifier of an EFS file system",
+        ),
+        *(
+            (
+                {"fileStore.restored": {"fileSystemId": "fs-0123456789abcdef0", "path": path}},
+                f"openerp:fileStore.restored.path: '{path}' is not a directory of a file system",
+            )
+            for path in ("odoo", "/", "/odoo/", "/../odoo", "/a/b/c/d/e", "/a b")
+        ),
+        ({"fileStore.restored": {"path": "/odoo"}}, "openerp:fileStore.restored.fileSystemId: is missing"),
+        ({"passwordVersions.application": 0}, "openerp:passwordVersions.application: is 0"),
+        (
+            {"backup.drill": {"schedule": "cron(0 3 * * * *)"}},
+            "openerp:backup.drill.schedule: of day of month and day of week exactly one must be `?`",
+        ),
+        (
+            {"backup.drill": {"schedule": "cron(0 8 ? * SUN *)", "maxAgeDays": 366}},
+            "openerp:backup.drill.maxAgeDays: is 366",
+        ),
         ({"database.restoreFrom": "prod/final"}, "openerp:database.restoreFrom: the final snapshot is not"),
         ({"database.restoreFrom": "snapshot:a--b"}, "'snapshot:a--b' is not `snapshot:` and an RDS snapshot"),
         ({"appServer.cronThreads": 0}, "openerp:appServer.cronThreads: is 0. Give at least 1."),
@@ -326,6 +352,7 @@ def test_production_accepts_what_its_rules_ask_for(read: Read, production: dict[
         "openerp:webClientServer.minServers",
         "openerp:network.natGateways",
         "openerp:monitoring.email",
+        "openerp:backup.drill",
         "openerp:access.waf",
     }
 
@@ -483,7 +510,16 @@ def test_a_module_that_is_not_known_is_said_aloud(read: Read) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["opening", "prod/opening", "snapshot:openerp-prod-final", "snapshot:rds:a-1-2"]
+    "origin",
+    [
+        "opening",
+        "prod/opening",
+        "snapshot:openerp-prod-final",
+        "snapshot:rds:a-1-2",
+        "opening@2",
+        "prod/opening@second-time",
+        "snapshot:openerp-prod-final@20270101T101500Z",
+    ],
 )
 def test_a_database_starts_from_a_checkpoint_or_a_snapshot(read: Read, origin: str) -> None:
     assert read({"database.restoreFrom": origin}).database.restore_from == origin
