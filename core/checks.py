@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
 from core import release as releases
@@ -108,6 +108,17 @@ def module_version(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if abs(value) < 10**9 else value
     return _module_version(value)
+
+
+def utc_time(value: object) -> object:
+    """Check a moment in UTC to the second, as `2026-11-28T10:12:00Z`."""
+    if not isinstance(value, str):
+        return value
+    try:
+        datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        raise Invalid(f"{show(value)} is not a time in UTC", "For example `2026-11-28T10:12:00Z`") from None
+    return value
 
 
 def package_date(value: object) -> object:

@@ -73,6 +73,9 @@ REGION: Final = "region"
 RELEASE: Final = "release"
 ENVIRONMENT: Final = "environment"
 OFFER: Final = "offer"
+MODULES: Final = "modules"
+DATA_MODULES: Final = "data_modules"
+MODULE_LEDGER: Final = "module_ledger"
 SERVICE_SHEET: Final = "service_sheet"
 
 
@@ -191,6 +194,22 @@ OUTPUTS: Final[tuple[OutputDescription, ...]] = (
     _o(RELEASE, "string", "Release of OpenERP that the servers install."),
     _o(ENVIRONMENT, "string", "`development`, `training` or `production`."),
     _o(OFFER, "string", "`internal`, `hosted` or `saas`."),
+    _o(
+        MODULES,
+        "list of strings",
+        "Standard modules that a new database is made with, besides `base` and `web`.",
+    ),
+    _o(
+        DATA_MODULES,
+        "list of {name, version, sha256}",
+        "Data modules that the servers have on their addons path.",
+    ),
+    _o(
+        MODULE_LEDGER,
+        "list of {name, version, sha256, release, created, verified}",
+        "Data modules that this development stack has proven; training and production accept no other. "
+        "`created`: records it made, by model.",
+    ),
     _o(
         SERVICE_SHEET,
         "object",

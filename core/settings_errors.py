@@ -46,6 +46,8 @@ def shape(annotation: Any) -> str:
         return "{" + ", ".join(f"{f.alias}: {shape(f.annotation)}" for f in required) + rest + "}"
     if get_origin(kind) is tuple:
         return f"[{shape(get_args(kind)[0])}, …]"
+    if get_origin(kind) is dict:
+        return f"{{name: {shape(get_args(kind)[1])}, …}}"
     if get_origin(kind) is Literal:
         return " or ".join(str(choice) for choice in get_args(kind))
     return {bool: "true or false", int: "number", Decimal: "number", str: "text"}.get(kind, "value")
@@ -78,6 +80,8 @@ def _at(model: type[BaseModel], path: Sequence[str | int]) -> Any:
         elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
             field = _fields(annotation).get(part)
             annotation = field.annotation if field else None
+        elif get_origin(annotation) is dict:
+            annotation = get_args(annotation)[1]
         else:
             return None
     return plain(annotation)

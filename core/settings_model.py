@@ -97,19 +97,45 @@ class Package(Section):
 
 
 class DataModule(Section):
-    """A data module that was proven in development, known by its hash."""
+    """A data module that the servers get, known by its hash."""
 
     name: Annotated[str, BeforeValidator(checks.module_name)] = _field(
-        ..., "Technical name of the module.", refused="not `[a-z][a-z0-9_]*`; twice; with offer `saas`"
+        ..., "Technical name of the module.", refused="not `[a-z][a-z0-9_]*`; twice; a standard module's"
     )
     version: Annotated[NumberText, BeforeValidator(checks.module_version)] = _field(
         ..., "Version in the module's manifest.", refused="anything but numbers and dots"
     )
     sha256: Annotated[str, BeforeValidator(checks.sha256)] = _field(
         ...,
-        "SHA-256 of the module as proven in development.",
+        "SHA-256 of the module's files, as `ops modules verify` prints it.",
         unit="64 hexadecimal digits",
         refused="anything else",
+    )
+
+
+class ProvenModule(Section):
+    """An entry of the ledger: a data module that `ops modules verify` has proven on development."""
+
+    name: Annotated[str, BeforeValidator(checks.module_name)] = _field(
+        ..., "Technical name of the module.", refused="not `[a-z][a-z0-9_]*`"
+    )
+    version: Annotated[NumberText, BeforeValidator(checks.module_version)] = _field(
+        ..., "Version in the module's manifest.", refused="anything but numbers and dots"
+    )
+    sha256: Annotated[str, BeforeValidator(checks.sha256)] = _field(
+        ...,
+        "SHA-256 of the module's files.",
+        unit="64 hexadecimal digits",
+        refused="anything else; the same module, hash and release twice",
+    )
+    release: Annotated[str, BeforeValidator(checks.release)] = _field(
+        ..., "Release of OpenERP that it was proven on.", refused="not a release"
+    )
+    created: dict[str, Annotated[Int, Field(ge=0)]] = _field(
+        ..., "How many records it made, by model.", refused="a negative number"
+    )
+    verified: Annotated[str, BeforeValidator(checks.utc_time)] = _field(
+        ..., "When it was proven.", unit="UTC, as `2026-11-28T10:12:00Z`", refused="anything else"
     )
 
 
@@ -572,7 +598,21 @@ class ConfiguredSettings(Section):
         refused="not `[a-z][a-z0-9_]*`; twice; not certified with offer `saas`",
     )
     data_modules: tuple[DataModule, ...] = _field(
-        (), "Data modules proven in development: see below.", refused="with offer `saas`"
+        (),
+        "Data modules that the servers get: see below.",
+        refused="with offer `saas`; in training and production: not proven by the stack that "
+        "`dataModulesFrom` names",
+    )
+    data_modules_from: Annotated[str | None, BeforeValidator(checks.optional(checks.stack_name))] = _field(
+        None,
+        "Development stack whose ledger must prove each of `dataModules`.",
+        refused="missing with `dataModules` in training and production; in development; this stack; one that "
+        "is not for development",
+    )
+    proven_modules: tuple[ProvenModule, ...] = _field(
+        (),
+        "The ledger of data modules, which `ops modules verify` writes: see below.",
+        refused="in training and production",
     )
     users: Users = _field(..., "How many people the deployment is for: see below.")
     network: Network = _field({}, "The VPC: see below.")

@@ -12,7 +12,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Final
 
-from core import checks, offers, regions, release, subnets
+from core import checks, module_package, offers, regions, release, subnets
 from core.problems import Invalid, Problem, full_key
 from core.settings_model import ConfiguredSettings
 from core.sizing import Sizing
@@ -247,6 +247,46 @@ def _tenants(s: ConfiguredSettings, c: Context) -> Iterator[Problem]:
 def _modules(s: ConfiguredSettings, c: Context) -> Iterator[Problem]:
     yield from _duplicates(s.modules, lambda i: ["modules", i])
     yield from _duplicates([m.name for m in s.data_modules], lambda i: ["dataModules", i, "name"])
+    for index, module in enumerate(s.data_modules):
+        for wrong in module_package.name_problems(module.name):
+            yield _problem(["dataModules", index, "name"], wrong, "Give the module a name of its own")
+        if module.name in s.modules:
+            yield _problem(
+                ["modules", s.modules.index(module.name)],
+                f"{checks.show(module.name)} is in `openerp:dataModules`, too",
+                "Leave it out here: a data module is installed by `ops modules load`",
+            )
+
+
+@_rule("environment", "data_modules", "data_modules_from", "proven_modules")
+def _promotion(s: ConfiguredSettings, c: Context) -> Iterator[Problem]:
+    """Where proof must come from; `core.promotion` looks at the proof itself."""
+    source = s.data_modules_from
+    if s.environment == "development":
+        if source is not None:
+            yield _problem(
+                ["dataModulesFrom"],
+                "is set, and development is where data modules are proven",
+                "Leave it out",
+            )
+    else:
+        if s.proven_modules:
+            yield _problem(
+                ["provenModules"],
+                f"is set, and `openerp:environment` is {s.environment}: modules are proven in development",
+                "Leave it out, and name the development stack as `openerp:dataModulesFrom`",
+            )
+        if s.data_modules and source is None:
+            yield _problem(
+                ["dataModulesFrom"],
+                "is not set, and `openerp:dataModules` is",
+                "Name the development stack whose ledger proves them",
+            )
+    if source is not None and source == c.stack:
+        yield _problem(["dataModulesFrom"], "is this stack itself", "Name a development stack")
+    yield from _duplicates(
+        [f"{m.name} {m.sha256} {m.release}" for m in s.proven_modules], lambda i: ["provenModules", i]
+    )
 
 
 @_rule("client_certificates")

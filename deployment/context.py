@@ -9,7 +9,7 @@ import pulumi_aws as aws
 
 import settings as stack_settings
 from components.last_outputs import last_outputs
-from core import continuity, names
+from core import continuity, names, promotion
 from core.continuity import Continuity
 from core.problems import Problem, SettingsError, printable
 from settings import Settings
@@ -53,7 +53,8 @@ def load() -> Context:
     """Read and check everything that can be refused before a resource is declared.
 
     Raises:
-        pulumi.RunError: settings, release step or checkpoint; the message says which and what to do.
+        pulumi.RunError: settings, release step, checkpoint or data module; the message says which and what to
+            do.
     """
     settings = stack_settings.load()
     before = continuity.continuity(last_outputs(settings.stack))
@@ -64,6 +65,7 @@ def load() -> Context:
         restored = continuity.restore_snapshot(
             settings.database.restore_from, before, last_outputs, stack=settings.stack
         )
+        promotion.check(settings, last_outputs, stack=settings.stack)
     tags = {"Project": names.PROJECT, "Stack": settings.stack, "Environment": settings.environment}
     provider = aws.Provider("aws", region=settings.region, default_tags={"tags": tags})
     asked = pulumi.InvokeOptions(provider=provider)

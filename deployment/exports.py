@@ -10,7 +10,7 @@ from components.backup_snapshots import BackupSnapshots
 from components.monitoring import Monitoring
 from components.network import Network
 from components.operations_store import OperationsStore
-from core import names, outputs, service_sheet
+from core import names, outputs, promotion, service_sheet
 from deployment.context import Context
 from deployment.data import Data
 from deployment.entrance import Entrance
@@ -108,5 +108,8 @@ def what_operators_read(
         outputs.RELEASE: settings.release,
         outputs.ENVIRONMENT: settings.environment,
         outputs.OFFER: settings.offer,
+        outputs.MODULES: list(settings.modules),
+        outputs.DATA_MODULES: promotion.as_outputs(settings.data_modules),
+        outputs.MODULE_LEDGER: promotion.as_outputs(settings.proven_modules),
         outputs.SERVICE_SHEET: {"data": sheet.data(), "markdown": sheet.markdown()},
     }

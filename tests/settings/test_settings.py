@@ -11,9 +11,11 @@ from pydantic import ValidationError
 
 from core.problems import SettingsError
 from settings import parse
-from tests.settings.conftest import SOUND, TODAY, Read, Refuse
+from tests.settings.conftest import PRODUCTION, SOUND, TODAY, Read, Refuse
 
 SHA = "0123456789abcdef" * 4
+MODULE = {"name": "colours", "version": "1.0", "sha256": SHA}
+PROOF = {**MODULE, "release": "19.0", "created": {"res.partner": 3}, "verified": "2026-11-28T10:12:00Z"}
 
 
 def test_the_least_that_must_be_said_is_enough(read: Read) -> None:
@@ -203,6 +205,43 @@ def test_nothing_behind_a_key_means_not_set(read: Read) -> None:
             "dataModules[0].sha256: 'x' is not a SHA",
         ),
         ({"dataModules": [{"name": "m"}]}, "openerp:dataModules[0].version: is missing. Give text."),
+        (
+            {"dataModules": [{**MODULE, "name": "sale"}]},
+            "openerp:dataModules[0].name: 'sale' is the name of another module, in whose place Odoo would",
+        ),
+        (
+            {"dataModules": [{**MODULE, "name": "openerp_guard"}]},
+            "openerp:dataModules[0].name: 'openerp_guard' is the name of another module",
+        ),
+        (
+            {"modules": ["crm", "colours"], "dataModules": [MODULE]},
+            "openerp:modules[1]: 'colours' is in `openerp:dataModules`, too. Leave it out here",
+        ),
+        (
+            {"dataModulesFrom": "dev"},
+            "openerp:dataModulesFrom: is set, and development is where data modules are proven",
+        ),
+        ({"provenModules": [{**PROOF, "release": "19"}]}, "provenModules[0].release: '19' has no second"),
+        (
+            {"provenModules": [{**PROOF, "created": {"res.partner": -1}}]},
+            "openerp:provenModules[0].created.res.partner: is -1. Give at least 0.",
+        ),
+        (
+            {"provenModules": [{**PROOF, "created": {"res.partner": "many"}}]},
+            "openerp:provenModules[0].created.res.partner: is 'many'. Give a whole number.",
+        ),
+        (
+            {"provenModules": [{**PROOF, "created": 3}]},
+            "openerp:provenModules[0].created: is 3. Give {name: number, …}.",
+        ),
+        (
+            {"provenModules": [{**PROOF, "verified": "yesterday"}]},
+            "openerp:provenModules[0].verified: 'yesterday' is not a time in UTC",
+        ),
+        (
+            {"provenModules": [PROOF, {**PROOF, "verified": "2026-11-29T10:12:00Z"}]},
+            "openerp:provenModules[1]: 'colours",
+        ),
         ({"package": {"source": "nightly"}}, "openerp:package.date: is missing; a nightly package is pinned"),
         ({"package": {"sha256": SHA}}, "openerp:package.sha256: is set, and `source` is `debian`"),
         ({"package": {"source": "image"}}, "is `image`, and `openerp:serverImage` is not set"),
@@ -464,6 +503,25 @@ def test_saas_refuses_own_modules(refuse: Refuse) -> None:
         }
     )
     assert [problem.split(": ")[0] for problem in problems] == ["openerp:dataModules", "openerp:modules[0]"]
+
+
+def test_training_and_production_name_the_stack_that_proves_their_data_modules(
+    read: Read, refuse: Refuse
+) -> None:
+    for base in ({**SOUND, "environment": "training"}, PRODUCTION):
+        (problem,) = refuse({"dataModules": [MODULE]}, base=base, stack="prod")
+        assert problem.startswith("openerp:dataModulesFrom: is not set, and `openerp:dataModules` is")
+        (problem,) = refuse({"dataModulesFrom": "prod"}, base=base, stack="prod")
+        assert problem.startswith("openerp:dataModulesFrom: is this stack itself")
+        (problem,) = refuse({"provenModules": [PROOF]}, base=base, stack="prod")
+        assert problem.startswith("openerp:provenModules: is set, and `openerp:environment` is")
+        settings = read({"dataModules": [MODULE], "dataModulesFrom": "dev"}, base=base, stack="prod")
+        assert settings.data_modules[0].name == "colours"
+
+
+def test_a_ledger_holds_a_module_in_several_versions_and_for_several_releases(read: Read) -> None:
+    ledger = [PROOF, {**PROOF, "release": "18.0"}, {**PROOF, "version": "1.1", "sha256": "a" * 64}]
+    assert len(read({"provenModules": ledger, "dataModules": [MODULE]}).proven_modules) == 3
 
 
 def test_internal_is_reachable_from_the_companys_networks_only(read: Read, refuse: Refuse) -> None:
