@@ -279,8 +279,8 @@ class Database(Section):
     restore_from: Annotated[str | None, BeforeValidator(checks.optional(checks.restore_from))] = _field(
         None,
         "Make the server anew from a checkpoint: `label` of this stack, `stack/label` of another one, or an "
-        "RDS snapshot by its identifier as `snapshot:<identifier>`. `@` and a mark behind it restore the same "
-        "one again: `course-start@monday`. It is remembered: taking it out again changes nothing.",
+        "RDS snapshot by its identifier as `snapshot:<identifier>`. `@` and a mark behind it restore the "
+        "same one again: `course-start@monday`. It is remembered: taking it out again changes nothing.",
         refused="none of these; a checkpoint that does not exist; another stack's snapshot for a protected "
         "stack with databases of its own",
     )
