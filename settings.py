@@ -46,16 +46,6 @@ class Settings(ConfiguredSettings):
     """Networks that may connect to the load balancer."""
     warnings: tuple[str, ...]
 
-    @property
-    def databases_left_out_because(self) -> str | None:
-        """Why logical databases, roles and grants are not made; None when they are."""
-        if self.database.admin_access.mode == "none":
-            return "openerp:database.adminAccess.mode is `none`"
-        source = self.database.restore_from or ""
-        if "/" in source or source.startswith("snapshot:"):
-            return f"the snapshot of openerp:database.restoreFrom ({source}) brings its own"
-        return None
-
     def server_image_for(self, architecture: str) -> str:
         """Return the image that servers of an `architecture` (`arm64`, `x86_64`) start from."""
         debian = {"arm64": "arm64", "x86_64": "amd64"}[architecture]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import pulumi
 import pulumi_aws as aws
+import pulumi_tls as tls
 
 from components import iam
 from components.data_key import data_key
@@ -72,7 +73,8 @@ class DatabaseServerArgs:
     """Days of point-in-time recovery, 0 to 35; 0 switches it off."""
     deletion_protection: bool = False
     protect: bool = False
-    """Pulumi refuses to delete the server, and leaves it alone when its component is removed."""
+    """Pulumi refuses to delete the server, and leaves it alone when its component is removed or a restore
+    takes its place."""
     performance_insights: bool = True
     monitoring_interval_seconds: int = 0
     """0, 1, 5, 10, 15, 30 or 60: interval of enhanced monitoring; 0 is off."""
@@ -82,7 +84,14 @@ class DatabaseServerArgs:
     """Apply changes at once instead of in the maintenance window; some of them restart the server."""
     allow_major_version_upgrade: bool = False
     snapshot_identifier: str | None = None
-    """Start from this snapshot. A change, also to nothing, replaces the server and its data."""
+    """Start from this snapshot."""
+    restore_mark: str | None = None
+    """Tells one start from a snapshot from an earlier one."""
+    snapshot_remembered: bool = False
+    """Nothing new is asked for: a server that is there stays, whatever it was made from."""
+    restores: bool = False
+    """This run replaces a server that is there by one from the snapshot. It is not protected in this run, or
+    the engine would refuse; the next run protects it again."""
     final_snapshot_identifier: str
     """Start of the name of the snapshot taken when the server is deleted; see `final_snapshot_identifier`
     among the outputs."""
@@ -128,14 +137,10 @@ class DatabaseServer(pulumi.ComponentResource):
             child=self._child,
         )
         group = self._security_group()
-        self.final_snapshot_identifier = key.key_id.apply(
-            lambda key_id: final_snapshot_name(
-                args.final_snapshot_identifier, key_id, args.snapshot_identifier
-            )
-        )
         subnets, parameters = self._subnets(), self._parameters()
         instance = self._instance(key, group, subnets, parameters)
 
+        self.final_snapshot_identifier = instance.final_snapshot_identifier.apply(str)
         self.instance_identifier = instance.identifier
         self.instance_arn = instance.arn
         self.address = instance.address
@@ -227,6 +232,33 @@ class DatabaseServer(pulumi.ComponentResource):
         )
         return role
 
+    def _final_snapshot_identifier(self, key: aws.kms.Key) -> pulumi.Output[str]:
+        """Name the snapshot that is taken at the end, so that no other life of this server has used the name.
+
+        RDS refuses to delete a server when a snapshot of that name exists, which it would after the second
+        `destroy` of a stack or the second restore. The key is another one in each new stack; a server that
+        was made from a snapshot has a mark of its own, as new as its restore is.
+        """
+        args, mark = self._args, key.key_id
+        if args.snapshot_identifier is not None:
+            life = names.digits_of(f"{args.snapshot_identifier}@{args.restore_mark or ''}")
+            mark = tls.PrivateKey(
+                f"{self._name}-life-{life}", algorithm="ED25519", opts=self._child
+            ).public_key_pem
+        return mark.apply(partial(names.told_apart, args.final_snapshot_identifier))
+
+    def _ignored_changes(self) -> list[str]:
+        # A restored server keeps the key of its snapshot, which RDS cannot change on the way; what the
+        # settings say about the key must not replace it again. Storage that RDS enlarged needs no such rule:
+        # the provider ignores a smaller figure while autoscaling is on.
+        ignored = ["kmsKeyId"]
+        if self._args.snapshot_remembered:
+            ignored.append("snapshotIdentifier")
+        if not self._args.restores:
+            # The name belongs to the life that the server has.
+            ignored.append("finalSnapshotIdentifier")
+        return ignored
+
     def _instance(
         self,
         key: aws.kms.Key,
@@ -266,7 +298,7 @@ class DatabaseServer(pulumi.ComponentResource):
             delete_automated_backups=not args.protect,
             deletion_protection=args.deletion_protection,
             skip_final_snapshot=False,
-            final_snapshot_identifier=self.final_snapshot_identifier,
+            final_snapshot_identifier=self._final_snapshot_identifier(key),
             snapshot_identifier=args.snapshot_identifier,
             enabled_cloudwatch_logs_exports=["postgresql", "upgrade"],
             performance_insights_enabled=args.performance_insights,
@@ -277,12 +309,12 @@ class DatabaseServer(pulumi.ComponentResource):
             tags=dict(args.tags),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                protect=args.protect,
-                retain_on_delete=args.protect,
-                # A restored server keeps the key of its snapshot, which RDS cannot change on the way; what
-                # the settings say about the key must not replace it again. Storage that RDS enlarged needs
-                # no such rule: the provider ignores a smaller figure while autoscaling is on.
-                ignore_changes=["kmsKeyId"] if args.snapshot_identifier else None,
+                protect=args.protect and not args.restores,
+                # What RDS refuses to delete would make a restore fail at its end.
+                retain_on_delete=args.protect or args.deletion_protection,
+                ignore_changes=self._ignored_changes(),
+                # Another life is another server, also when it begins from the same snapshot.
+                replace_on_changes=["finalSnapshotIdentifier"] if args.restores else None,
             ),
         )
 
@@ -297,15 +329,3 @@ def _secret_arn(secrets: Sequence[aws.rds.outputs.InstanceMasterUserSecret]) -> 
 def parameter_group_family(engine_version: str) -> str:
     """Return the family of the parameter group: `postgres16` for `16` and `16.9`."""
     return f"postgres{engine_version.partition('.')[0]}"
-
-
-def final_snapshot_name(start: str, key_id: str, restored_from: str | None) -> str:
-    """Return a snapshot name that no other life of this server has used.
-
-    RDS refuses to delete a server when a snapshot of that name exists, which it would after the second
-    `destroy` of a stack or the second restore; `restored_from` differs from one restore to the next.
-    """
-    name = names.told_apart(start, key_id)
-    if restored_from is None:
-        return name
-    return f"{name}-{hashlib.sha256(restored_from.encode()).hexdigest()[:6]}"

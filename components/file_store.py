@@ -17,6 +17,14 @@ ROOT_DIRECTORY = "/odoo"
 
 
 @dataclass(frozen=True, kw_only=True)
+class RestoredFiles:
+    """A file system that exists and was made by others, and the directory in it that the servers see."""
+
+    file_system_id: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class FileStoreArgs:
     """What a `FileStore` is made from."""
 
@@ -31,8 +39,11 @@ class FileStoreArgs:
     throughput: Literal["elastic", "bursting"] = "elastic"
     backup: bool = True
     """EFS's own daily backup, beside the plan of `BackupSnapshots`."""
+    restored: RestoredFiles | None = None
+    """Go on with this file system in place of one of its own."""
     protect: bool = False
-    """Pulumi refuses to delete the file system, and leaves it alone when its component is removed."""
+    """Pulumi refuses to delete the file system and its key. Without it both may leave the program, and stay
+    where they are: files are never deleted from here."""
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -52,8 +63,9 @@ class FileStore(pulumi.ComponentResource):
         super().__init__("openerp:index:FileStore", name, None, opts)
         self._name = name
         self._args = args
+        self.path = args.restored.path if args.restored else ROOT_DIRECTORY
         self._child = pulumi.ResourceOptions(parent=self)
-        self._kept = pulumi.ResourceOptions(parent=self, protect=args.protect, retain_on_delete=args.protect)
+        self._kept = pulumi.ResourceOptions(parent=self, protect=args.protect, retain_on_delete=True)
 
         key = data_key(
             name,
@@ -63,21 +75,7 @@ class FileStore(pulumi.ComponentResource):
             kept=self._kept,
             child=self._child,
         )
-        file_system = aws.efs.FileSystem(
-            f"{name}-files",
-            encrypted=True,
-            kms_key_id=key.arn,
-            performance_mode="generalPurpose",
-            throughput_mode=args.throughput,
-            lifecycle_policies=[
-                # Attachments are read in their first days and rarely afterwards; one that is read again
-                # comes back at once.
-                aws.efs.FileSystemLifecyclePolicyArgs(transition_to_ia="AFTER_30_DAYS"),
-                aws.efs.FileSystemLifecyclePolicyArgs(transition_to_primary_storage_class="AFTER_1_ACCESS"),
-            ],
-            tags={"Name": f"{name}-files", **args.tags},
-            opts=self._kept,
-        )
+        file_system = self._file_system(key)
         group = aws.ec2.SecurityGroup(
             f"{name}-access",
             description="Who may mount the file store: servers open the way in themselves",
@@ -98,7 +96,6 @@ class FileStore(pulumi.ComponentResource):
 
         self.file_system_id = file_system.id
         self.file_system_arn = file_system.arn
-        self.path = ROOT_DIRECTORY
         self.access_point_id = access_point.id
         self.access_point_arn = access_point.arn
         self.security_group_id = group.id
@@ -115,14 +112,42 @@ class FileStore(pulumi.ComponentResource):
             }
         )
 
+    def _file_system(self, key: aws.kms.Key) -> aws.efs.FileSystem:
+        """Make the file system, or read the one that takes its place.
+
+        Under one name, so that the engine replaces the one by the other: what is made for a file system is
+        made for the new one before that of the former goes.
+        """
+        name = f"{self._name}-files"
+        if self._args.restored is not None:
+            return aws.efs.FileSystem.get(name, self._args.restored.file_system_id, opts=self._child)
+        return aws.efs.FileSystem(
+            name,
+            encrypted=True,
+            kms_key_id=key.arn,
+            performance_mode="generalPurpose",
+            throughput_mode=self._args.throughput,
+            lifecycle_policies=[
+                # Attachments are read in their first days and rarely afterwards; one that is read again
+                # comes back at once.
+                aws.efs.FileSystemLifecyclePolicyArgs(transition_to_ia="AFTER_30_DAYS"),
+                aws.efs.FileSystemLifecyclePolicyArgs(transition_to_primary_storage_class="AFTER_1_ACCESS"),
+            ],
+            tags={"Name": name, **self._args.tags},
+            opts=self._kept,
+        )
+
     def _access_point(self, file_system: aws.efs.FileSystem) -> aws.efs.AccessPoint:
         return aws.efs.AccessPoint(
             f"{self._name}-odoo",
             file_system_id=file_system.id,
             posix_user=aws.efs.AccessPointPosixUserArgs(uid=names.ODOO_UID, gid=names.ODOO_GID),
             root_directory=aws.efs.AccessPointRootDirectoryArgs(
-                path=ROOT_DIRECTORY,
-                creation_info=aws.efs.AccessPointRootDirectoryCreationInfoArgs(
+                path=self.path,
+                # A directory that a restore should have brought, and did not, is not to be made empty.
+                creation_info=None
+                if self._args.restored
+                else aws.efs.AccessPointRootDirectoryCreationInfoArgs(
                     owner_uid=names.ODOO_UID, owner_gid=names.ODOO_GID, permissions="0750"
                 ),
             ),

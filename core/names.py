@@ -68,7 +68,12 @@ def told_apart(name: str, mark: str) -> str:
 
     Snapshots outlive their stack, and RDS takes no second one under the same name.
     """
-    return f"{name}-{hashlib.sha256(mark.encode()).hexdigest()[:8]}"
+    return f"{name}-{digits_of(mark)}"
+
+
+def digits_of(mark: str) -> str:
+    """Return eight hexadecimal digits that follow from `mark`."""
+    return hashlib.sha256(mark.encode()).hexdigest()[:8]
 
 
 def tenant_database(tenant: str) -> str:

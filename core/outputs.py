@@ -43,13 +43,18 @@ DATABASE_SECURITY_GROUP_ID: Final = "database_security_group_id"
 DATABASE_SUBNET_GROUP_NAME: Final = "database_subnet_group_name"
 DATABASE_PARAMETER_GROUP_NAME: Final = "database_parameter_group_name"
 DATABASE_KMS_KEY_ARN: Final = "database_kms_key_arn"
+DATABASE_RESTORED_FROM: Final = "database_restored_from"
+DATABASE_RESTORE_MARK: Final = "database_restore_mark"
+DATABASES_BROUGHT_BY: Final = "databases_brought_by"
 MASTER_SECRET_ARN: Final = "master_secret_arn"
 APPLICATION_SECRET_ARNS: Final = "application_secret_arns"
 ADMINISTRATOR_SECRET_ARN: Final = "administrator_secret_arn"
 REPORTING_SECRET_ARN: Final = "reporting_secret_arn"
+PASSWORD_VERSIONS: Final = "password_versions"
 FILE_SYSTEM_ID: Final = "file_system_id"
 ACCESS_POINT_ID: Final = "access_point_id"
 FILE_SYSTEM_PATH: Final = "file_system_path"
+FILE_STORE_RESTORED: Final = "file_store_restored"
 FILE_STORE_SECURITY_GROUP_ID: Final = "file_store_security_group_id"
 FILE_STORE_KMS_KEY_ARN: Final = "file_store_kms_key_arn"
 APP_AUTOSCALING_GROUP: Final = "app_autoscaling_group"
@@ -61,6 +66,7 @@ BACKUP_PLAN_ID: Final = "backup_plan_id"
 BACKUP_ROLE_ARN: Final = "backup_role_arn"
 BACKUP_RETENTION_LIMITS: Final = "backup_retention_limits"
 CHECKPOINT_SNAPSHOTS: Final = "checkpoint_snapshots"
+DRILL: Final = "drill"
 OPERATIONS_BUCKET: Final = "operations_bucket"
 ALARM_TOPIC_ARN: Final = "alarm_topic_arn"
 DASHBOARD_NAME: Final = "dashboard_name"
@@ -134,6 +140,23 @@ OUTPUTS: Final[tuple[OutputDescription, ...]] = (
         "KMS key of the stack's database server, its snapshots and its secrets. A server that was made from "
         "another stack's snapshot keeps that one's key.",
     ),
+    _o(
+        DATABASE_RESTORED_FROM,
+        "string or null",
+        "RDS snapshot that the database server was made from; null for one that began empty. The next run "
+        "decides by it whether `database.restoreFrom` asks for something new.",
+    ),
+    _o(
+        DATABASE_RESTORE_MARK,
+        "string or null",
+        "What `database.restoreFrom` had behind `@`: it tells one restore of a snapshot from an earlier one.",
+    ),
+    _o(
+        DATABASES_BROUGHT_BY,
+        "string or null",
+        "RDS snapshot that brought databases and roles which this stack's state does not know, and so leaves "
+        "alone; null when it makes them itself.",
+    ),
     _o(MASTER_SECRET_ARN, "string", "Secrets Manager secret, managed by RDS, of the master user."),
     _o(
         APPLICATION_SECRET_ARNS,
@@ -149,14 +172,25 @@ OUTPUTS: Final[tuple[OutputDescription, ...]] = (
         REPORTING_SECRET_ARN,
         "string or null",
         "Secrets Manager secret of the read-only reporting role; null when "
-        "`database.adminAccess.mode` is `none`.",
+        "`database.adminAccess.mode` is `none` and when `databases_brought_by` is not null.",
+    ),
+    _o(
+        PASSWORD_VERSIONS,
+        "map of purpose to number",
+        "`passwordVersions` of the settings: `application`, `reporting`, `administrator`.",
     ),
     _o(FILE_SYSTEM_ID, "string", "EFS file system with attachments and sessions."),
     _o(ACCESS_POINT_ID, "string", "EFS access point the servers mount."),
     _o(
         FILE_SYSTEM_PATH,
         "string",
-        "Directory of the file system that the access point shows to the servers as the root: `/odoo`.",
+        "Directory of the file system that the access point shows to the servers as the root: `/odoo`, or "
+        "where a restore put it.",
+    ),
+    _o(
+        FILE_STORE_RESTORED,
+        "{file_system_id, path} or null",
+        "`fileStore.restored`, remembered: the file system that the stack goes on with in place of its own.",
     ),
     _o(FILE_STORE_SECURITY_GROUP_ID, "string", "Security group of the file system's mount targets."),
     _o(FILE_STORE_KMS_KEY_ARN, "string", "KMS key of the stack's file store."),
@@ -176,6 +210,11 @@ OUTPUTS: Final[tuple[OutputDescription, ...]] = (
         CHECKPOINT_SNAPSHOTS,
         "map of label to string",
         "RDS snapshot identifier of each checkpoint in `backup.checkpoints`. They outlive the stack.",
+    ),
+    _o(
+        DRILL,
+        "{max_age_days} or null",
+        "How old the last good drill may be before an alarm tells; null without `backup.drill`.",
     ),
     _o(
         OPERATIONS_BUCKET,

@@ -9,8 +9,9 @@ import pulumi_aws as aws
 
 import settings as stack_settings
 from components.last_outputs import last_outputs
-from core import continuity, names, promotion
+from core import continuity, names, origins, promotion
 from core.continuity import Continuity
+from core.origins import DatabaseOrigin, FilesOrigin
 from core.problems import Problem, SettingsError, printable
 from settings import Settings
 
@@ -21,8 +22,8 @@ class Context:
 
     settings: Settings
     before: Continuity
-    restored_snapshot: str | None
-    """RDS snapshot that the database server starts from."""
+    database_origin: DatabaseOrigin
+    files_origin: FilesOrigin | None
     opts: pulumi.ResourceOptions
     """For components: the provider with the region and the default tags."""
     copies: aws.Provider | None
@@ -44,6 +45,11 @@ class Context:
         return self.settings.environment == "production"
 
     @property
+    def password_versions(self) -> dict[str, int]:
+        """Version of each password that the settings count up, by what it is for."""
+        return self.settings.password_versions.model_dump()
+
+    @property
     def tenants_path(self) -> str | None:
         """SSM path of the tenants; None where the offer has none."""
         return names.tenants_parameter_path(self.settings.stack) if self.settings.offer == "saas" else None
@@ -60,11 +66,12 @@ def load() -> Context:
     before = continuity.continuity(last_outputs(settings.stack))
     with stack_settings.refusing():
         continuity.check_place(settings, settings.region, before, stack=settings.stack)
-        continuity.check_release_step(settings, before, stack=settings.stack)
-        continuity.check_engine_step(settings, before, stack=settings.stack)
-        restored = continuity.restore_snapshot(
-            settings.database.restore_from, before, last_outputs, stack=settings.stack
-        )
+        database = origins.database_origin(settings, before, last_outputs, stack=settings.stack)
+        files = origins.files_origin(settings, before, stack=settings.stack)
+        restores = database.replaces
+        continuity.check_release_step(settings, before, stack=settings.stack, restores=restores)
+        continuity.check_engine_step(settings, before, stack=settings.stack, restores=restores)
+        continuity.check_password_versions(settings, before, stack=settings.stack)
         promotion.check(settings, last_outputs, stack=settings.stack)
     tags = {"Project": names.PROJECT, "Stack": settings.stack, "Environment": settings.environment}
     provider = aws.Provider("aws", region=settings.region, default_tags={"tags": tags})
@@ -73,7 +80,8 @@ def load() -> Context:
     return Context(
         settings=settings,
         before=before,
-        restored_snapshot=restored,
+        database_origin=database,
+        files_origin=files,
         opts=pulumi.ResourceOptions(providers=[provider]),
         copies=aws.Provider("aws-copies", region=copies, default_tags={"tags": tags}) if copies else None,
         account_id=aws.get_caller_identity(opts=asked).account_id,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from components.database_server import DatabaseServer, DatabaseServerArgs
 from components.databases import Databases, DatabasesArgs, TenantDatabase
-from components.file_store import FileStore, FileStoreArgs
+from components.file_store import FileStore, FileStoreArgs, RestoredFiles
 from components.network import Network, NetworkArgs
-from core import names
+from core import names, origins
 from deployment.context import Context
 
 
@@ -46,7 +46,7 @@ def data(context: Context, network: Network) -> Data:
 
 def _server(context: Context, network: Network) -> DatabaseServer:
     settings, wanted = context.settings, context.settings.database
-    size = settings.sizing.database
+    size, origin = settings.sizing.database, context.database_origin
     return DatabaseServer(
         "database",
         DatabaseServerArgs(
@@ -66,7 +66,10 @@ def _server(context: Context, network: Network) -> DatabaseServer:
             performance_insights=wanted.performance_insights,
             parameters=size.parameters,
             apply_immediately=not context.production,
-            snapshot_identifier=context.restored_snapshot,
+            snapshot_identifier=origin.snapshot,
+            restore_mark=origin.mark,
+            snapshot_remembered=origin.remembered,
+            restores=origin.replaces,
             final_snapshot_identifier=names.final_snapshot_identifier(settings.stack),
         ),
         context.opts,
@@ -98,8 +101,9 @@ def _databases(context: Context, server: DatabaseServer) -> Databases:
             ],
             tenants_parameter_path=context.tenants_path,
             may_create_databases=settings.environment == "development",
-            left_out_because=settings.databases_left_out_because,
+            left_out_because=origins.databases_left_out_because(settings, context.database_origin),
             secret_recovery_days=30 if context.production else 0,
+            secret_versions=context.password_versions,
             protect=settings.protect,
         ),
         context.opts,
@@ -107,7 +111,7 @@ def _databases(context: Context, server: DatabaseServer) -> Databases:
 
 
 def _files(context: Context, network: Network) -> FileStore:
-    settings = context.settings
+    settings, origin = context.settings, context.files_origin
     return FileStore(
         "file-store",
         FileStoreArgs(
@@ -116,6 +120,9 @@ def _files(context: Context, network: Network) -> FileStore:
             key_alias=f"{context.prefix}-file-store",
             throughput=settings.file_store.throughput,
             backup=settings.file_store.backup,
+            restored=RestoredFiles(file_system_id=origin.file_system_id, path=origin.path)
+            if origin
+            else None,
             protect=settings.protect,
         ),
         context.opts,

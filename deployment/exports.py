@@ -56,7 +56,7 @@ def what_operators_read(
 ) -> dict[str, Any]:
     """Return identifiers for day two, and what the stack is."""
     settings = context.settings
-    lock = settings.backup.vault_lock
+    lock, drill = settings.backup.vault_lock, settings.backup.drill
     sheet = service_sheet.describe(settings, settings.sizing, region=settings.region)
     return {
         outputs.DATABASE_NAMES: data.databases.database_names,
@@ -68,13 +68,23 @@ def what_operators_read(
         outputs.DATABASE_SUBNET_GROUP_NAME: data.server.subnet_group_name,
         outputs.DATABASE_PARAMETER_GROUP_NAME: data.server.parameter_group_name,
         outputs.DATABASE_KMS_KEY_ARN: data.server.kms_key_arn,
+        outputs.DATABASE_RESTORED_FROM: context.database_origin.snapshot,
+        outputs.DATABASE_RESTORE_MARK: context.database_origin.mark,
+        outputs.DATABASES_BROUGHT_BY: context.database_origin.databases_brought_by,
         outputs.MASTER_SECRET_ARN: data.server.master_secret_arn,
         outputs.APPLICATION_SECRET_ARNS: data.databases.application_secret_arns,
         outputs.ADMINISTRATOR_SECRET_ARN: data.databases.administrator_secret_arn,
         outputs.REPORTING_SECRET_ARN: data.databases.reporting_secret_arn,
+        outputs.PASSWORD_VERSIONS: context.password_versions,
         outputs.FILE_SYSTEM_ID: data.files.file_system_id,
         outputs.ACCESS_POINT_ID: data.files.access_point_id,
         outputs.FILE_SYSTEM_PATH: data.files.path,
+        outputs.FILE_STORE_RESTORED: {
+            "file_system_id": context.files_origin.file_system_id,
+            "path": context.files_origin.path,
+        }
+        if context.files_origin
+        else None,
         outputs.FILE_STORE_SECURITY_GROUP_ID: data.files.security_group_id,
         outputs.FILE_STORE_KMS_KEY_ARN: data.files.kms_key_arn,
         outputs.APP_AUTOSCALING_GROUP: servers.app.autoscaling_group_name,
@@ -90,6 +100,7 @@ def what_operators_read(
         }
         if lock
         else None,
+        outputs.DRILL: {"max_age_days": drill.max_age_days} if drill else None,
         outputs.OPERATIONS_BUCKET: store.bucket,
         outputs.CHECKPOINT_SNAPSHOTS: backups.snapshot_identifiers,
         outputs.ALARM_TOPIC_ARN: monitoring.topic_arn,

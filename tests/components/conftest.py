@@ -63,7 +63,10 @@ def _provider_name(reference: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """One resource as the program asked for it. `inputs` are plain; `secret_inputs` names the secret ones."""
+    """One resource as the program asked for it. `inputs` are plain; `secret_inputs` names the secret ones.
+
+    One that exists and is only read (`read_id` is not empty) has no options of its own.
+    """
 
     urn: str
     type: str
@@ -83,6 +86,7 @@ class Registration:
     deleted_with: str
     import_id: str
     additional_secret_outputs: tuple[str, ...]
+    read_id: str = ""
 
     @property
     def parent_name(self) -> str:
@@ -302,6 +306,39 @@ class RecordingMonitor(pulumi_mocks.MockMonitor):
         }
         id_ = state.pop("id", f"{request.name}-id")
         return resource_pb2.RegisterResourceResponse(urn=urn, id=id_, object=_struct(state))
+
+    def ReadResource(self, request: Any) -> Any:
+        urn = self.make_urn(request.parent, request.type, request.name)
+        if any(r.urn == urn for r in self.graph.registrations):
+            raise AssertionError(f"{urn} is registered twice")
+        inputs, secret = _read(request.properties)
+        self.graph.registrations.append(
+            Registration(
+                urn=urn,
+                type=request.type,
+                name=request.name,
+                custom=True,
+                inputs=inputs,
+                secret_inputs=secret,
+                parent=request.parent,
+                protect=False,
+                retain_on_delete=False,
+                ignore_changes=(),
+                replace_on_changes=(),
+                delete_before_replace=False,
+                depends_on=frozenset(request.dependencies),
+                provider=request.provider,
+                aliases=(),
+                deleted_with="",
+                import_id="",
+                additional_secret_outputs=(),
+                read_id=request.id,
+            )
+        )
+        # An engine reads it in a preview as well.
+        service = request.type.split(":")[1].split("/")[0]
+        state = {"arn": f"arn:aws:{service}:eu-west-1:{ACCOUNT}:{request.id}", "name": request.name, **inputs}
+        return resource_pb2.ReadResourceResponse(urn=urn, id=request.id, properties=_struct(state))
 
     def RegisterResourceOutputs(self, request: Any) -> Any:
         outputs, secret = _read(request.outputs)

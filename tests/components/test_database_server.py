@@ -13,13 +13,12 @@ from components.database_server import (
     MAINTENANCE_WINDOW,
     DatabaseServer,
     DatabaseServerArgs,
-    final_snapshot_name,
     parameter_group_family,
 )
 from tests.components.conftest import Deploy, Graph, Registration
 
 
-def server(deploy: Deploy, *, preview: bool = False, **changes: Any) -> Graph:
+def server(deploy: Deploy, *, preview: bool = False, outputs: Any = None, **changes: Any) -> Graph:
     values: dict[str, Any] = {
         "vpc_id": "vpc-1",
         "subnet_ids": ["subnet-1", "subnet-2"],
@@ -32,7 +31,9 @@ def server(deploy: Deploy, *, preview: bool = False, **changes: Any) -> Graph:
         "final_snapshot_identifier": "openerp-test-final",
         **changes,
     }
-    return deploy(lambda: DatabaseServer("database", DatabaseServerArgs(**values)), preview=preview)
+    return deploy(
+        lambda: DatabaseServer("database", DatabaseServerArgs(**values)), preview=preview, outputs=outputs
+    )
 
 
 def instance(graph: Graph) -> Registration:
@@ -122,25 +123,59 @@ def test_an_unprotected_server_can_go_but_leaves_a_named_snapshot(deploy: Deploy
     assert instance(graph).inputs["finalSnapshotIdentifier"].startswith("openerp-test-final-")
 
 
-def test_the_final_snapshot_has_another_name_in_each_life_of_the_server() -> None:
-    names = {
-        final_snapshot_name("openerp-test-final", "1234abcd-0000", None),
-        final_snapshot_name("openerp-test-final", "5678abcd-0000", None),
-        final_snapshot_name("openerp-test-final", "1234abcd-0000", "openerp-prod-go-live"),
-        final_snapshot_name("openerp-test-final", "1234abcd-0000", "openerp-prod-march"),
-    }
-    assert len(names) == 4
-    assert all(re.match("openerp-test-final-[0-9a-f]{8}", name) for name in names)
-    assert not any(name.endswith("-") or "--" in name for name in names)
+def final_name(graph: Graph) -> str:
+    return str(instance(graph).inputs["finalSnapshotIdentifier"])
+
+
+def test_the_final_snapshot_has_another_name_in_each_life_of_the_server(deploy: Deploy) -> None:
+    lives: list[dict[str, Any]] = [
+        {},
+        {"snapshot_identifier": "openerp-prod-go-live"},
+        {"snapshot_identifier": "openerp-prod-go-live", "restore_mark": "again"},
+        {"snapshot_identifier": "openerp-prod-march"},
+    ]
+    names = {final_name(server(deploy, **life)) for life in lives}
+    assert len(names) == len(lives)
+    assert all(re.fullmatch("openerp-test-final-[0-9a-f]{8}", name) for name in names)
+
+
+def test_a_server_that_is_restored_to_the_same_snapshot_later_gets_a_new_name_again(deploy: Deploy) -> None:
+    """The mark of its life went when another snapshot took its place; a key that is made anew is another."""
+
+    def life(number: int) -> str:
+        pem = f"-----BEGIN PUBLIC KEY-----\n{number}\n-----END PUBLIC KEY-----\n"
+        keys = {"tls:index/privateKey:PrivateKey": lambda name, inputs: {"publicKeyPem": pem}}
+        return final_name(server(deploy, outputs=keys, snapshot_identifier="openerp-test-monday"))
+
+    assert life(1) != life(2)
 
 
 def test_a_restored_server_keeps_the_key_of_its_snapshot(deploy: Deploy) -> None:
-    restored = instance(server(deploy, snapshot_identifier="openerp-prod-go-live"))
+    restored = instance(server(deploy, snapshot_identifier="openerp-prod-go-live", restores=True))
     assert restored.inputs["snapshotIdentifier"] == "openerp-prod-go-live"
     assert restored.ignore_changes == ("kmsKeyId",)
-    fresh = instance(server(deploy))
-    assert "snapshotIdentifier" not in fresh.inputs
-    assert fresh.ignore_changes == ()
+    assert "snapshotIdentifier" not in instance(server(deploy)).inputs
+
+
+def test_a_protected_server_can_be_replaced_by_a_restore_and_stays_beside_it(deploy: Deploy) -> None:
+    """The engine looks whether both the former and the new one are protected; what becomes of the former
+    one was said when it was registered last."""
+    graph = server(deploy, protect=True, snapshot_identifier="openerp-prod-go-live", restores=True)
+    assert not instance(graph).protect
+    assert instance(graph).retain_on_delete
+    assert instance(graph).replace_on_changes == ("finalSnapshotIdentifier",)
+    assert graph.one("aws:kms/key:Key").protect
+
+
+def test_a_server_stays_what_it_was_made_from_as_long_as_no_restore_is_asked_for(deploy: Deploy) -> None:
+    remembered = instance(server(deploy, protect=True, snapshot_identifier="a", snapshot_remembered=True))
+    assert remembered.ignore_changes == ("kmsKeyId", "snapshotIdentifier", "finalSnapshotIdentifier")
+    assert remembered.replace_on_changes == ()
+    assert remembered.protect
+
+
+def test_what_rds_refuses_to_delete_does_not_make_a_restore_fail(deploy: Deploy) -> None:
+    assert instance(server(deploy, deletion_protection=True)).retain_on_delete
 
 
 def test_a_version_pinned_to_its_minor_is_not_updated_behind_the_programs_back(deploy: Deploy) -> None:

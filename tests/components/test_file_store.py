@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.file_store import FileStore, FileStoreArgs
+from components.file_store import FileStore, FileStoreArgs, RestoredFiles
 from core import names
 from tests.components.conftest import Deploy, Graph
 
@@ -50,7 +50,7 @@ def test_files_and_their_key_are_protected_together(deploy: Deploy, protect: boo
     graph = store(deploy, protect=protect)
     for resource in (graph.one("aws:efs/fileSystem:FileSystem"), graph.one("aws:kms/key:Key")):
         assert resource.protect is protect
-        assert resource.retain_on_delete is protect
+        assert resource.retain_on_delete, "files are never deleted, nor the key to them"
 
 
 def test_files_are_encrypted_at_rest_and_on_the_way(deploy: Deploy) -> None:
@@ -72,6 +72,39 @@ def test_everything_belongs_to_odoos_own_user(deploy: Deploy) -> None:
         "path": "/odoo",
         "creationInfo": {"ownerUid": names.ODOO_UID, "ownerGid": names.ODOO_GID, "permissions": "0750"},
     }
+
+
+RESTORED = RestoredFiles(file_system_id="fs-00000002", path="/aws-backup-restore_2027-01-01/odoo")
+
+
+def test_a_restored_file_system_takes_the_place_of_its_own(deploy: Deploy) -> None:
+    graph = store(deploy, restored=RESTORED, protect=True)
+    assert graph.children("files") == store(deploy).children("files"), "nothing has another name"
+    read = graph.one("aws:efs/fileSystem:FileSystem")
+    assert read.read_id == "fs-00000002"
+    assert not read.protect
+    of_it = [r for r in graph.registrations if "fileSystemId" in r.inputs]
+    assert len(of_it) == 5
+    assert {r.inputs["fileSystemId"] for r in of_it} == {"fs-00000002"}
+    outputs = graph.outputs_of("files")
+    assert outputs["file_system_id"] == "fs-00000002"
+    assert outputs["file_system_arn"].endswith(":fs-00000002")
+    assert outputs["path"] == RESTORED.path
+
+
+def test_the_directory_of_a_restore_is_never_made_empty(deploy: Deploy) -> None:
+    inputs = store(deploy, restored=RESTORED).one("aws:efs/accessPoint:AccessPoint").inputs
+    assert inputs["rootDirectory"] == {"path": RESTORED.path}
+    assert inputs["posixUser"] == {"uid": names.ODOO_UID, "gid": names.ODOO_GID}
+
+
+def test_a_preview_knows_the_restored_file_system(deploy: Deploy) -> None:
+    values: dict[str, Any] = {"vpc_id": "vpc-1", "subnet_ids": {"eu-west-1a": "subnet-a"}, "key_alias": "k"}
+    graph = deploy(
+        lambda: FileStore("files", FileStoreArgs(**values, restored=RESTORED)),
+        preview=True,
+    )
+    assert graph.one("aws:efs/mountTarget:MountTarget").inputs["fileSystemId"] == "fs-00000002"
 
 
 def test_by_itself_the_file_store_admits_nobody(deploy: Deploy) -> None:

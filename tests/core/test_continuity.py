@@ -76,7 +76,6 @@ def settings_with(**database: Any) -> ConfiguredSettings:
         ("16", {"engineVersion": "16.9"}),
         ("17.9", {"engineVersion": "17.8"}),
         ("16.9", {"engineVersion": "17", "allowMajorVersionUpgrade": True}),
-        ("17", {"engineVersion": "16", "restoreFrom": "opening"}),
     ],
 )
 def test_a_step_of_postgresql_that_rds_takes_is_taken(before: str | None, database: dict[str, Any]) -> None:

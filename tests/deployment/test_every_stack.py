@@ -53,6 +53,11 @@ MAY_BE_LEFT_OUT = {
     outputs.CLIENT_CERTIFICATE_PORT,
     outputs.REPORTING_SECRET_ARN,
     outputs.BACKUP_RETENTION_LIMITS,
+    outputs.DATABASE_RESTORED_FROM,
+    outputs.DATABASE_RESTORE_MARK,
+    outputs.DATABASES_BROUGHT_BY,
+    outputs.FILE_STORE_RESTORED,
+    outputs.DRILL,
 }
 EXPECTED_NODES = {
     "dev": PARTS | PROVIDERS,
@@ -111,6 +116,9 @@ def test_the_outputs_are_the_documented_ones(graph: Graph, stack: str) -> None:
     for name in (outputs.CLIENT_CERTIFICATE_URL, outputs.CLIENT_CERTIFICATE_PORT):
         assert (name in graph.stack_outputs) == ("clientCertificates" in own)
     assert outputs.REPORTING_SECRET_ARN in graph.stack_outputs
+    for name in (outputs.DATABASE_RESTORED_FROM, outputs.FILE_STORE_RESTORED, outputs.DATABASES_BROUGHT_BY):
+        assert name not in graph.stack_outputs
+    assert (outputs.DRILL in graph.stack_outputs) == ("drill" in own["backup"])
     locked = "vaultLock" in own["backup"]
     assert (outputs.BACKUP_RETENTION_LIMITS in graph.stack_outputs) == locked
 

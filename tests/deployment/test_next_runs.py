@@ -11,7 +11,7 @@ from cryptography import x509
 
 from core import outputs
 from core.revocation import REVOKED_PREFIX
-from tests.components.conftest import Graph, InvokeRefused
+from tests.components.conftest import Graph, InvokeRefused, Registration
 from tests.components.tls_answers import TLS_ANSWERS
 from tests.deployment.conftest import GraphOf
 from tests.deployment.looking import (
@@ -22,14 +22,18 @@ from tests.deployment.looking import (
     ROLE,
     SECRET,
     SNAPSHOT,
+    TEMPLATE,
     component,
     shape,
+    texts,
+    user_data,
 )
 from tests.deployment.program import run_stack
 
 REVOCATION = "aws:lb/trustStoreRevocation:TrustStoreRevocation"
 LIST = "client-certificates-revocation-list"
 FIRST = {"number": 1, "name": "accounting-desktop"}
+FILE_SYSTEM = "aws:efs/fileSystem:FileSystem"
 POSTGRESQL = "pulumi:providers:postgresql"
 
 
@@ -114,10 +118,11 @@ def test_a_database_server_starts_from_a_checkpoint_of_its_own_stack(graph_of: G
 
     instance = graph.one(INSTANCE)
     assert instance.inputs["snapshotIdentifier"] == snapshot
-    assert "kmsKeyId" in instance.ignore_changes
+    assert "snapshotIdentifier" not in instance.ignore_changes
     final = graph_of("training").one(INSTANCE).inputs["finalSnapshotIdentifier"]
-    assert instance.inputs["finalSnapshotIdentifier"].startswith(f"{final}-")
+    assert instance.inputs["finalSnapshotIdentifier"] != final
     assert len(graph.of(DATABASE)) == 2
+    assert graph.stack_outputs[outputs.DATABASE_RESTORED_FROM] == snapshot
     assert graph.warnings == []
 
 
@@ -138,6 +143,141 @@ def test_a_database_server_starts_from_a_snapshot_by_its_name() -> None:
     graph = run_stack("training", {"database.restoreFrom": "snapshot:openerp-prod-final-12345678"})
     assert graph.one(INSTANCE).inputs["snapshotIdentifier"] == "openerp-prod-final-12345678"
     assert len(graph.warnings) == 1
+
+
+OWN = {"database.restoreFrom": "snapshot:openerp-prod-before-20270101"}
+
+
+def by_urn(graph: Graph) -> dict[str, Registration]:
+    """Return everything with its options: what an engine compares a run with the last one by."""
+    return {registration.urn: registration for registration in graph.registrations}
+
+
+def test_a_protected_stack_is_restored_in_one_run_and_protected_again_in_the_next(graph_of: GraphOf) -> None:
+    before = graph_of("prod")
+    assert before.one(INSTANCE).protect
+    assert before.one(INSTANCE).retain_on_delete, "what the restore replaces is kept"
+
+    restored = run_stack("prod", OWN, before=before.stack_outputs)
+
+    instance = restored.one(INSTANCE)
+    assert (instance.protect, instance.retain_on_delete) == (False, True)
+    assert instance.replace_on_changes == ("finalSnapshotIdentifier",)
+    others = {r.urn for r in restored.registrations if r.protect} | {instance.urn}
+    assert others == {r.urn for r in before.registrations if r.protect}
+    for ending in ("instance", "working", "test"):
+        assert any(urn.endswith(f"-{ending}") for urn in others)
+    assert restored.stack_outputs[outputs.DATABASE_RESTORED_FROM] == "openerp-prod-before-20270101"
+    again = run_stack("prod", OWN, before=restored.stack_outputs)
+    assert again.one(INSTANCE).protect
+    assert "snapshotIdentifier" in again.one(INSTANCE).ignore_changes
+    assert again.stack_outputs == restored.stack_outputs
+    assert shape(again) == shape(restored)
+
+
+def test_taking_the_restore_out_of_the_settings_changes_nothing(graph_of: GraphOf) -> None:
+    restored = run_stack("prod", OWN, before=graph_of("prod").stack_outputs)
+    again = run_stack("prod", OWN, before=restored.stack_outputs)
+
+    without = run_stack("prod", before=again.stack_outputs)
+
+    assert by_urn(without) == by_urn(again)
+    assert without.stack_outputs == again.stack_outputs
+
+
+def test_the_same_snapshot_is_restored_again_by_another_mark(graph_of: GraphOf) -> None:
+    before = graph_of("training").stack_outputs
+    names = []
+    for mark in ("monday", "tuesday"):
+        wanted = {"database.restoreFrom": f"course-start@{mark}"}
+        graph = run_stack("training", wanted, before=before)
+        instance = graph.one(INSTANCE)
+        assert instance.replace_on_changes == ("finalSnapshotIdentifier",)
+        names.append(instance.inputs["finalSnapshotIdentifier"])
+        before = graph.stack_outputs
+        assert before[outputs.DATABASE_RESTORE_MARK] == mark
+        assert run_stack("training", wanted, before=before).one(INSTANCE).replace_on_changes == ()
+    assert len(set(names)) == 2
+
+
+def test_databases_that_a_snapshot_brought_stay_out_when_it_leaves_the_settings(graph_of: GraphOf) -> None:
+    production = graph_of("prod").stack_outputs
+    changes = {"database.restoreFrom": "prod/opening"}
+    before = run_stack("training", changes, others={"prod": production})
+
+    graph = run_stack("training", before=before.stack_outputs)
+
+    assert graph.of(DATABASE) == graph.of(POSTGRESQL) == []
+    assert shape(graph) == shape(before)
+    (warning,) = graph.warnings
+    assert "brought its own" in warning
+    course = {"database.restoreFrom": "snapshot:openerp-training-course-start"}
+    own = run_stack("training", course, before=graph.stack_outputs)
+    assert own.one(INSTANCE).inputs["snapshotIdentifier"] == "openerp-training-course-start"
+    assert own.of(DATABASE) == []
+
+
+def test_another_stacks_snapshot_does_not_replace_protected_databases(graph_of: GraphOf) -> None:
+    changes = {"database.restoreFrom": "snapshot:openerp-staging-final-12345678"}
+    text = refusal("prod", changes, before=graph_of("prod").stack_outputs)
+    assert "openerp:database.restoreFrom: names a snapshot of another stack" in text
+
+
+FILES = {"fileSystemId": "fs-0123456789abcdef0", "path": "/aws-backup-restore_2027-01-01T10-11-12Z/odoo"}
+
+
+def test_everything_follows_a_restored_file_system(graph_of: GraphOf) -> None:
+    before = graph_of("prod")
+    old = before.stack_outputs[outputs.FILE_SYSTEM_ID]
+    assert before.one(FILE_SYSTEM).retain_on_delete, "what the restore replaces is kept"
+
+    graph = run_stack("prod", {"fileStore.restored": FILES}, before=before.stack_outputs)
+
+    assert {r.urn for r in graph.registrations} == {r.urn for r in before.registrations}
+    assert graph.one(FILE_SYSTEM).read_id == FILES["fileSystemId"]
+    said = [text for r in graph.registrations for text in texts(r.inputs)]
+    said += [user_data(template) for template in graph.of(TEMPLATE)]
+    assert not [text for text in said if old in text]
+    (_, selected) = graph.one("aws:backup/selection:Selection").inputs["resources"]
+    assert selected.endswith(FILES["fileSystemId"])
+    stored = graph.stack_outputs
+    assert stored[outputs.FILE_SYSTEM_ID] == FILES["fileSystemId"]
+    assert stored[outputs.FILE_SYSTEM_PATH] == FILES["path"]
+    kept = {"file_system_id": FILES["fileSystemId"], "path": FILES["path"]}
+    assert stored[outputs.FILE_STORE_RESTORED] == kept
+    without = run_stack("prod", before=stored)
+    assert by_urn(without) == by_urn(graph)
+    assert without.stack_outputs == stored
+
+
+def test_a_way_back_to_the_former_file_system_is_another_restore(graph_of: GraphOf) -> None:
+    before = graph_of("prod").stack_outputs
+    own = before[outputs.FILE_SYSTEM_ID]
+    there = run_stack("prod", {"fileStore.restored": FILES}, before=before).stack_outputs
+    back = {"fileStore.restored": {"fileSystemId": own, "path": "/odoo"}}
+    graph = run_stack("prod", back, before=there)
+    assert graph.stack_outputs[outputs.FILE_SYSTEM_ID] == own
+    assert graph.one(FILE_SYSTEM).read_id == own
+
+
+def test_a_higher_version_of_a_password_changes_that_one_alone(graph_of: GraphOf) -> None:
+    before = graph_of("prod")
+    graph = run_stack("prod", {"passwordVersions": {"application": 2}}, before=before.stack_outputs)
+    changed = {urn for urn, inputs in shape(graph).items() if inputs != shape(before)[urn]}
+    assert {urn.rpartition("::")[2] for urn in changed} == {"databases-application"}
+    assert {urn.split("::")[2].rpartition("$")[2] for urn in changed} == {
+        "postgresql:index/role:Role",
+        "aws:secretsmanager/secretVersion:SecretVersion",
+    }
+    assert graph.stack_outputs[outputs.PASSWORD_VERSIONS]["application"] == 2
+    text = refusal("prod", {}, before=graph.stack_outputs)
+    assert "openerp:passwordVersions.application: is 1, and was 2" in text
+
+
+def test_a_release_goes_back_only_with_the_database(graph_of: GraphOf) -> None:
+    before = {**graph_of("prod").stack_outputs, outputs.RELEASE: "20.0"}
+    assert "19.0 is older than 20.0" in refusal("prod", {}, before=before)
+    assert run_stack("prod", OWN, before=before).stack_outputs[outputs.RELEASE] == "19.0"
 
 
 def test_an_unknown_checkpoint_is_refused_with_those_that_there_are(graph_of: GraphOf) -> None:
