@@ -63,12 +63,12 @@ def decode_user_data(encoded: str) -> str:
     return text
 
 
-def drill_user_data(encoded: str, restored: Restored) -> str:
-    """Return what RunInstances takes as `UserData`, before base64 of boto3's own: see `drill_config`.
+def drill_user_data(encoded: str, restored: Restored) -> bytes:
+    """Return the user data of the drill's server, as EC2 is to have them: see `drill_config`.
 
-    `encoded`: the launch template's own. Raises DrillServerError, and UserDataTooLargeError.
+    `encoded`: base64, as in the launch template. Raises DrillServerError, and UserDataTooLargeError.
     """
-    return base64.b64encode(encode_user_data(drill_config(decode_user_data(encoded), restored))).decode()
+    return encode_user_data(drill_config(decode_user_data(encoded), restored))
 
 
 def drill_config(text: str, restored: Restored) -> str:

@@ -57,7 +57,7 @@ def identity(process: int) -> str | None:
 
 
 @dataclass
-class _Holder:
+class Holder:
     """Who holds the mark, as it says itself."""
 
     etag: str
@@ -68,6 +68,11 @@ class _Holder:
         if self.content.get("host") == os.uname().nodename:
             return identity(int(self.content.get("process", 0))) != self.content.get("identity")
         return self.age > STALE
+
+    @property
+    def what(self) -> str:
+        """What it does, as `restore opening`."""
+        return str(self.content.get("what", ""))
 
     def __str__(self) -> str:
         who = f"{self.content.get('user', 'somebody')}@{self.content.get('host')}"
@@ -94,7 +99,7 @@ class Lease:
         self.lost = threading.Event()
         """Set when another has taken this one for dead."""
 
-    def _holder(self) -> _Holder | None:
+    def _holder(self) -> Holder | None:
         try:
             answer = self._client.get_object(**self._target)
         except ClientError as error:
@@ -107,7 +112,12 @@ class Lease:
             content = {}
         now = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
         age = _seconds_between(answer["LastModified"].timestamp(), now)
-        return _Holder(etag=answer["ETag"], content=content, age=age)
+        return Holder(etag=answer["ETag"], content=content, age=age)
+
+    def holder(self) -> Holder | None:
+        """Return who holds the mark; None where nobody does who lives. Raises what boto3 raises."""
+        found = self._holder()
+        return None if found is None or found.is_dead() else found
 
     def _mark(self, **condition: str) -> str:
         process = os.getpid()

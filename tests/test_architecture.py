@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
         *("core", "ops", "boto3", "botocore", "typer", "rich", "cryptography", "pydantic", "yaml"),
         *("psycopg", "zstandard", "ruamel"),
         # In functions that a server runs, to which Run Command sends them.
-        "openerp_server",
+        *("openerp_server", "psycopg2", "passlib"),
     },
     "__main__": {"deployment"} | PULUMI,
 }

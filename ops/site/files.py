@@ -75,13 +75,20 @@ def check(store: str, wanted: list[str], jobs: int = 4) -> dict[str, Any]:
     return found
 
 
-def check_on_server(database: str) -> dict[str, Any]:
-    """On a server: check every file that attachments of `database` name, in the server's own file store."""
-    from openerp_server import common, first_start  # on servers only
+def check_on_server(database: str, role: str = "", secret: str = "") -> dict[str, Any]:
+    """On a server: check every file that attachments of `database` name, in the server's own file store.
+
+    `role` with the password in `secret` asks the database; without, the server's own role.
+    """
+    from openerp_server import common, first_start, secret_values  # on servers only
 
     server = common.read_server()
     os.environ["PGPASSFILE"] = str(first_start.password_file(server))
-    connection = first_start.connect(server, database)
+    if role:
+        password = secret_values.fetch(server, secret)
+        connection = first_start.connect({**server, "database_role": role}, database, password)
+    else:
+        connection = first_start.connect(server, database)
     try:
         rows = connection.rows(STORED_FILES) if connection.has_table("ir_attachment") else []
     finally:

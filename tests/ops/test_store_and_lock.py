@@ -88,3 +88,15 @@ def test_a_holder_that_was_taken_for_dead_leaves_the_other_ones_mark_alone(
         _mark(store, host="another", process=1, identity="1")
         assert mine.lost.wait(20)
     assert (store.read(KEY) or {})["host"] == "another"
+
+
+def test_who_is_at_work_can_be_asked_without_waiting(store: Store) -> None:
+    mark = lease.Lease(store.client, store.bucket, KEY)
+    assert mark.holder() is None
+    with held(store, "prod", "restore opening"):
+        holder = mark.holder()
+        assert holder is not None
+        assert holder.what == "restore opening"
+        assert str(os.getpid()) in str(holder)
+    store.write(KEY, {"what": "restore opening", "host": os.uname().nodename, "process": 0, "identity": "x"})
+    assert mark.holder() is None, "its process is gone"
