@@ -35,8 +35,14 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "2"))
 SCALE = float(os.environ.get("BENCH_SCALE", "1.0"))
 GOAL = 3.0
 DATABASE = "bench"
-SERVER = {"max_wal_size": "4096", "checkpoint_timeout": "900", "max_connections": "50", "jit": "0"}
-"""As a database server of RDS is set, roughly; the same for both sides."""
+SERVER = {
+    "shared_buffers": "131072",  # 8 KB each: 1 GB, as core/sizing.py gives a server of 4 GB
+    "max_wal_size": "4096",
+    "checkpoint_timeout": "900",
+    "max_connections": "50",
+    "jit": "0",
+}
+"""As a small database server of RDS is set, roughly; the same for both sides."""
 
 ODOO_TABLES = """
 create table if not exists ir_module_module (

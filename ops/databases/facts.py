@@ -62,6 +62,11 @@ def version(connection: psycopg.Connection[Any]) -> tuple[int, str]:
     return number // 10000, f"{number // 10000}.{number % 10000}"
 
 
+def shared_buffers(connection: psycopg.Connection[Any]) -> int:
+    """Return the bytes that a server keeps of its tables in memory."""
+    return int(_one(connection, "select pg_size_bytes(current_setting('shared_buffers'))"))
+
+
 def _has(connection: psycopg.Connection[Any], table: str) -> bool:
     return _one(connection, "select to_regclass(%s)", f"public.{table}") is not None
 

@@ -41,11 +41,24 @@ SESSION: Final = {
     "statement_timeout": "0",
     "lock_timeout": "0",
     "synchronous_commit": "off",
-    "maintenance_work_mem": "128MB",
+    # The jobs keep the processors busy already; workers that share one index cost more than they save.
+    "max_parallel_maintenance_workers": "0",
     "work_mem": "32MB",
 }
-"""Settings of pg_restore's sessions: indexes are built in memory, in what a small instance has to spare, and
-no statement waits for the disk; what a crash of the server loses is a database that has no name yet."""
+"""Settings of pg_restore's sessions: no statement waits for the disk; what a crash of the server loses is a
+database that has no name yet."""
+INDEX_MEMORY: Final = (128, 1024)
+"""MB for building one index, at least and at most: sorted in memory, it takes two thirds of the time."""
+
+
+def session_settings(shared_buffers: int, jobs: int) -> dict[str, str]:
+    """Return the settings of pg_restore's sessions for a server with so many bytes of `shared_buffers`.
+
+    That is a quarter of its memory (core/sizing.py); the jobs together take half as much for indexes.
+    """
+    least, most = INDEX_MEMORY
+    share = shared_buffers // (2 * jobs) >> 20
+    return {**SESSION, "maintenance_work_mem": f"{min(max(least, share), most)}MB"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -380,6 +393,7 @@ def _begin_files(run: _Run, target: Path, filing: Work, unpacked: list[Contents]
 
 def _restore(run: _Run, scratch: Path, filing: Work) -> None:
     request = run.request
+    settings = session_settings(facts.shared_buffers(run.administration), request.jobs)
     command = [
         run.tools.path("pg_restore"),
         "--format=directory",
@@ -394,7 +408,7 @@ def _restore(run: _Run, scratch: Path, filing: Work) -> None:
     ]
     with (
         tempfile.TemporaryFile() as said,
-        run.server.environment(**SESSION) as (environment, descriptors),
+        run.server.environment(**settings) as (environment, descriptors),
         programs.running(command, environment, said, descriptors) as process,
     ):
         while process.poll() is None:

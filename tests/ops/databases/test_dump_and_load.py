@@ -575,3 +575,11 @@ def test_counting_leaves_out_what_is_not_there(place: Place) -> None:
     assert facts.count(place.server, name, ["public.nothing", "public.ir_attachment"], None, 2) == {
         "public.ir_attachment": 20
     }
+
+
+@pytest.mark.parametrize(
+    ("shared_buffers", "jobs", "memory"),
+    [(128 << 20, 2, "128MB"), (1 << 30, 2, "256MB"), (16 << 30, 2, "1024MB"), (2 << 30, 8, "128MB")],
+)
+def test_indexes_are_built_in_memory_that_the_server_has(shared_buffers: int, jobs: int, memory: str) -> None:
+    assert loading.session_settings(shared_buffers, jobs)["maintenance_work_mem"] == memory
