@@ -116,13 +116,14 @@ def main(home: Path, fingerprint: str) -> None:
     directory = home / "emulator"
 
     from local.emulator.determinism import Determinism, load_seed
+    from local.emulator.files import Files
     from local.postgres.supervisor import Supervisor
 
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
 
-    supervisor = Supervisor(home)
+    supervisor, files = Supervisor(home), Files(home)
     determinism = Determinism(load_seed(directory / "seed"))
     _read_models_once()
     determinism.install()
@@ -143,10 +144,11 @@ def main(home: Path, fingerprint: str) -> None:
         Internal(nodes),
         token,
     )
-    extensions.install(supervisor, application.lock, nodes)
+    extensions.install(supervisor, application.lock, nodes, files)
     count, failed = application.replay()
     application.refreshed.set()
     log.info("replayed %d requests, %d failed, %.2f s", count, failed, time.monotonic() - began)
+    files.attach()
     supervisor.attach()
     log.info("databases are up, %.2f s", time.monotonic() - began)
 
@@ -174,6 +176,7 @@ def main(home: Path, fingerprint: str) -> None:
         pass
     log.info("stopping")
     server.shutdown()
+    files.close()
     supervisor.close()
     (directory / "process.json").unlink(missing_ok=True)
     logging.shutdown()

@@ -12,11 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from local.emulator.files import Files
     from local.emulator.nodes import Nodes
     from local.postgres.supervisor import Supervisor
 
 MODULES = (
-    "autoscaling", "backup", "budgets", "ec2", "efs", "elbv2", "iam", "images", "logs", "rds",
+    "autoscaling", "backup", "backup_jobs", "budgets", "ec2", "efs", "elbv2", "iam", "images", "logs", "rds",
     "restore_testing", "s3",
 )  # fmt: skip
 
@@ -29,10 +30,11 @@ class Context:
     lock: threading.RLock
     """To be taken by background work that changes moto's objects."""
     nodes: Nodes
+    files: Files
 
 
-def install(supervisor: Supervisor, lock: threading.RLock, nodes: Nodes) -> None:
+def install(supervisor: Supervisor, lock: threading.RLock, nodes: Nodes, files: Files) -> None:
     """Puts every extension in place. Once a process, before the first request."""
-    context = Context(supervisor, lock, nodes)
+    context = Context(supervisor, lock, nodes, files)
     for name in MODULES:
         import_module(f"{__name__}.{name}").install(context)

@@ -1,10 +1,12 @@
-"""EFS: the backup policy can be set, the file-system policy deleted."""
+"""EFS: the backup policy can be set, the file-system policy deleted; what a file system held and its access
+points go with it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from moto.efs import urls
+from moto.efs.models import EFSBackend
 from moto.efs.responses import EFSResponse
 
 from local.emulator.extensions import Context
@@ -53,8 +55,22 @@ def update_file_system_protection(response: Any, given: Parameters) -> dict[str,
     return {"ReplicationOverwriteProtection": value}
 
 
-def install(_context: Context) -> None:
+def _patch_delete(context: Context) -> None:
+    delete = EFSBackend.delete_file_system
+
+    def delete_file_system(self: Any, file_system_id: str) -> None:
+        delete(self, file_system_id)
+        for name, access in list(self.access_points.items()):
+            if access.file_system_id == file_system_id:
+                self.delete_access_point(name)
+        context.files.remove_file_system(file_system_id)
+
+    setattr(EFSBackend, delete.__name__, delete_file_system)
+
+
+def install(context: Context) -> None:
     """Puts the extension in place."""
+    _patch_delete(context)
     route_all(urls)
     add(
         EFSResponse,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -36,11 +37,15 @@ def wait_until(check: Callable[[], bool], seconds: float = 60) -> None:
 
 
 @pytest.fixture(scope="session")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    home = tmp_path_factory.mktemp("emulator-home")
-    running = start(home)
+def emulator_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("emulator-home")
+
+
+@pytest.fixture(scope="session")
+def emulator(emulator_home: Path) -> Iterator[Emulator]:
+    running = start(emulator_home)
     yield running
-    stop(home)
+    stop(emulator_home)
 
 
 @pytest.fixture(scope="session")

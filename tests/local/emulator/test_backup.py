@@ -1,9 +1,12 @@
-"""AWS Backup over boto3: jobs on databases are real snapshots, those on file systems are records."""
+"""AWS Backup over boto3: jobs on databases are real snapshots, those on file systems copy their folders."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,36 +112,74 @@ def test_a_vaults_policy_and_notifications_read_back_until_they_are_deleted(
     assert code(caught) == "ResourceNotFoundException"
 
 
+def folder(home: Path, arn: str) -> Path:
+    """What a file system holds."""
+    return home / "nodes" / "file-systems" / arn.rpartition("/")[2]
+
+
+def completed(find: Callable[[], Any]) -> Any:
+    """A job when it is over."""
+    state = "State" if "State" in find() else "Status"
+    wait_until(lambda: find()[state] not in ("PENDING", "RUNNING"))
+    found = find()
+    assert found[state] == "COMPLETED", found.get("StatusMessage")
+    return found
+
+
+def back_up(client: Clients, vault: str, arn: str, **more: Any) -> Any:
+    """A backup job that is over."""
+    backup = client("backup")
+    job = backup.start_backup_job(BackupVaultName=vault, ResourceArn=arn, IamRoleArn=ROLE, **more)
+    return completed(lambda: backup.describe_backup_job(BackupJobId=job["BackupJobId"]))
+
+
+def restore(client: Clients, point: str, **metadata: str) -> Any:
+    """A restore job that is over."""
+    backup = client("backup")
+    job = backup.start_restore_job(
+        RecoveryPointArn=point, Metadata=metadata, IamRoleArn=ROLE, ResourceType="EFS"
+    )["RestoreJobId"]
+    return completed(lambda: backup.describe_restore_job(RestoreJobId=job))
+
+
 def test_a_file_systems_backup_is_listed_restored_copied_and_deleted(
-    client: Clients, vault: str, file_system: str
+    client: Clients, vault: str, file_system: str, emulator_home: Path
 ) -> None:
     backup = client("backup")
-    job = backup.start_backup_job(BackupVaultName=vault, ResourceArn=file_system, IamRoleArn=ROLE)
-    found = backup.describe_backup_job(BackupJobId=job["BackupJobId"])
-    assert (found["State"], found["ResourceType"], found["PercentDone"]) == ("COMPLETED", "EFS", "100.0")
+    store = folder(emulator_home, file_system) / "odoo" / "filestore"
+    store.mkdir(parents=True)
+    (store / "attachment").write_bytes(b"x" * 12_345)
+    found = back_up(client, vault, file_system, RecoveryPointTags={"checkpoint": "one"})
+    assert (found["ResourceType"], found["PercentDone"]) == ("EFS", "100.0")
+    assert found["BackupSizeInBytes"] == 12_345
+    assert found["CompletionDate"] >= found["CreationDate"]
     assert (
         backup.list_backup_jobs(ByResourceArn=file_system)["BackupJobs"][0]["BackupJobId"]
-        == job["BackupJobId"]
+        == found["BackupJobId"]
     )
-    point = job["RecoveryPointArn"]
+    point = found["RecoveryPointArn"]
     (row,) = backup.list_recovery_points_by_backup_vault(BackupVaultName=vault)["RecoveryPoints"]
     assert (row["RecoveryPointArn"], row["Status"]) == (point, "COMPLETED")
+    assert row["BackupSizeInBytes"] == 12_345
     (row,) = backup.list_recovery_points_by_resource(ResourceArn=file_system)["RecoveryPoints"]
     assert row["RecoveryPointArn"] == point
+    assert backup.list_tags(ResourceArn=point)["Tags"] == {"checkpoint": "one"}
+    assert backup.describe_backup_vault(BackupVaultName=vault)["NumberOfRecoveryPoints"] == 1
     with pytest.raises(ClientError) as caught:
         backup.delete_backup_vault(BackupVaultName=vault)
     assert code(caught) == "InvalidRequestException"
 
+    (store / "attachment").write_bytes(b"damaged")
     metadata = backup.get_recovery_point_restore_metadata(BackupVaultName=vault, RecoveryPointArn=point)
     assert metadata["RestoreMetadata"]["file-system-id"] == file_system.rpartition("/")[2]
-    restore = backup.start_restore_job(
-        RecoveryPointArn=point, Metadata={"newFileSystem": "true"}, IamRoleArn=ROLE, ResourceType="EFS"
-    )
-    done = backup.describe_restore_job(RestoreJobId=restore["RestoreJobId"])
-    assert done["Status"] == "COMPLETED"
+    done = restore(client, point, newFileSystem="true")
     assert done["CreatedResourceArn"] != file_system
-    assert backup.list_restore_jobs()["RestoreJobs"][0]["RestoreJobId"] == restore["RestoreJobId"]
-    client("efs").delete_file_system(FileSystemId=done["CreatedResourceArn"].rpartition("/")[2])
+    assert done["BackupSizeInBytes"] == 12_345
+    fresh = folder(emulator_home, done["CreatedResourceArn"])
+    (below,) = fresh.iterdir()
+    assert re.fullmatch(r"aws-backup-restore_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z", below.name)
+    assert (below / "odoo/filestore/attachment").read_bytes() == b"x" * 12_345
+    assert backup.list_restore_jobs()["RestoreJobs"][0]["RestoreJobId"] == done["RestoreJobId"]
 
     far = client("backup", "eu-central-1")
     target = far.create_backup_vault(BackupVaultName=vault)["BackupVaultArn"]
@@ -148,23 +189,127 @@ def test_a_file_systems_backup_is_listed_restored_copied_and_deleted(
         DestinationBackupVaultArn=target,
         IamRoleArn=ROLE,
     )
-    shown = backup.describe_copy_job(CopyJobId=copied["CopyJobId"])["CopyJob"]
+    shown = completed(lambda: backup.describe_copy_job(CopyJobId=copied["CopyJobId"])["CopyJob"])
     (row,) = far.list_recovery_points_by_backup_vault(BackupVaultName=vault)["RecoveryPoints"]
     assert row["RecoveryPointArn"] == shown["DestinationRecoveryPointArn"]
 
+    points = emulator_home / "nodes" / "recovery-points"
+    kept = points / point.rpartition(":")[2]
+    assert kept.exists()
     backup.delete_recovery_point(BackupVaultName=vault, RecoveryPointArn=point)
     with pytest.raises(ClientError) as caught:
         backup.describe_recovery_point(BackupVaultName=vault, RecoveryPointArn=point)
     assert code(caught) == "ResourceNotFoundException"
+    wait_until(lambda: not kept.exists())
+    assert (points / row["RecoveryPointArn"].rpartition(":")[2] / "odoo/filestore/attachment").exists()
     backup.delete_backup_vault(BackupVaultName=vault)
+    client("efs").delete_file_system(FileSystemId=fresh.name)
+    wait_until(lambda: not fresh.exists())
+
+
+def test_a_restore_into_the_same_file_system_leaves_what_is_there(
+    client: Clients, vault: str, file_system: str, emulator_home: Path
+) -> None:
+    place = folder(emulator_home, file_system)
+    (place / "odoo").mkdir(parents=True)
+    (place / "odoo" / "file").write_text("before")
+    point = back_up(client, vault, file_system)["RecoveryPointArn"]
+    (place / "odoo" / "file").write_text("after")
+    identifier = file_system.rpartition("/")[2]
+    done = restore(client, point, **{"newFileSystem": "false", "file-system-id": identifier})
+    assert done["CreatedResourceArn"] == file_system
+    assert (place / "odoo" / "file").read_text() == "after"
+    (below,) = place.glob("aws-backup-restore_*")
+    assert (below / "odoo" / "file").read_text() == "before"
+    with pytest.raises(ClientError) as caught:
+        restore(client, point, **{"newFileSystem": "false", "file-system-id": "fs-00000000"})
+    assert code(caught) == "InvalidParameterValueException"
+
+
+def test_a_file_system_that_no_server_has_mounted_is_an_empty_one(
+    client: Clients, vault: str, file_system: str, emulator_home: Path
+) -> None:
+    found = back_up(client, vault, file_system)
+    assert found["BackupSizeInBytes"] == 0
+    done = restore(client, found["RecoveryPointArn"], newFileSystem="true")
+    (below,) = folder(emulator_home, done["CreatedResourceArn"]).iterdir()
+    assert list(below.iterdir()) == []
+    client("efs").delete_file_system(FileSystemId=done["CreatedResourceArn"].rpartition("/")[2])
+
+
+def test_the_same_token_gives_the_same_job(client: Clients, vault: str, file_system: str) -> None:
+    backup = client("backup")
+    first = back_up(client, vault, file_system, IdempotencyToken="checkpoint-one")
+    again = backup.start_backup_job(
+        BackupVaultName=vault, ResourceArn=file_system, IamRoleArn=ROLE, IdempotencyToken="checkpoint-one"
+    )
+    other = back_up(client, vault, file_system, IdempotencyToken="checkpoint-two")
+    assert again["BackupJobId"] == first["BackupJobId"] != other["BackupJobId"]
+    assert again["RecoveryPointArn"] == first["RecoveryPointArn"]
+    assert len(backup.list_recovery_points_by_backup_vault(BackupVaultName=vault)["RecoveryPoints"]) == 2
+    wanted = {
+        "RecoveryPointArn": first["RecoveryPointArn"],
+        "Metadata": {"newFileSystem": "true"},
+        "IamRoleArn": ROLE,
+        "IdempotencyToken": "checkpoint-one",
+    }
+    before = len(client("efs").describe_file_systems()["FileSystems"])
+    jobs = {backup.start_restore_job(**wanted)["RestoreJobId"] for _ in range(2)}
+    assert len(jobs) == 1
+    assert len(client("efs").describe_file_systems()["FileSystems"]) == before + 1
+    done = completed(lambda: backup.describe_restore_job(RestoreJobId=jobs.copy().pop()))
+    client("efs").delete_file_system(FileSystemId=done["CreatedResourceArn"].rpartition("/")[2])
+
+
+def test_a_recovery_point_says_when_it_is_deleted(client: Clients, vault: str, file_system: str) -> None:
+    backup = client("backup")
+    point = back_up(client, vault, file_system, Lifecycle={"DeleteAfterDays": 35})["RecoveryPointArn"]
+    (row,) = backup.list_recovery_points_by_backup_vault(BackupVaultName=vault)["RecoveryPoints"]
+    found = backup.describe_recovery_point(BackupVaultName=vault, RecoveryPointArn=point)
+    for shown in (row, found):
+        assert shown["Lifecycle"] == {"DeleteAfterDays": 35}
+        assert shown["CalculatedLifecycle"]["DeleteAt"] - shown["CreationDate"] == timedelta(days=35)
+    for wrong in ({"DeleteAfterDays": 0}, {"DeleteAfterDays": 100, "MoveToColdStorageAfterDays": 30}):
+        with pytest.raises(ClientError) as caught:
+            back_up(client, vault, file_system, Lifecycle=wrong)
+        assert code(caught) == "InvalidParameterValueException"
+
+
+def test_a_locked_vault_takes_only_what_is_kept_for_as_long_as_its_lock_says(
+    client: Clients, vault: str, file_system: str
+) -> None:
+    backup = client("backup")
+    free = f"{vault}-"[:40]
+    backup.create_backup_vault(BackupVaultName=free)
+    backup.put_backup_vault_lock_configuration(BackupVaultName=vault, MinRetentionDays=3, MaxRetentionDays=9)
+    lock = backup.describe_backup_vault(BackupVaultName=vault)["BackupVaultArn"]
+    source = back_up(client, free, file_system)["RecoveryPointArn"]
+    for lifecycle in ({"DeleteAfterDays": 2}, {"DeleteAfterDays": 10}, {}):
+        job = backup.start_backup_job(
+            BackupVaultName=vault, ResourceArn=file_system, IamRoleArn=ROLE, Lifecycle=lifecycle
+        )
+        found = backup.describe_backup_job(BackupJobId=job["BackupJobId"])
+        assert found["State"] == "FAILED" and "permits 3 to 9 days" in found["StatusMessage"]
+        copy = backup.start_copy_job(
+            RecoveryPointArn=source,
+            SourceBackupVaultName=free,
+            DestinationBackupVaultArn=lock,
+            IamRoleArn=ROLE,
+            Lifecycle=lifecycle,
+        )
+        assert backup.describe_copy_job(CopyJobId=copy["CopyJobId"])["CopyJob"]["State"] == "FAILED"
+    assert backup.list_recovery_points_by_backup_vault(BackupVaultName=vault)["RecoveryPoints"] == []
+    for days in (3, 9):
+        back_up(client, vault, file_system, Lifecycle={"DeleteAfterDays": days})
+    assert backup.describe_backup_vault(BackupVaultName=vault)["NumberOfRecoveryPoints"] == 2
 
 
 def test_a_locked_vault_keeps_its_recovery_points(client: Clients, vault: str, file_system: str) -> None:
     backup = client("backup")
     backup.put_backup_vault_lock_configuration(BackupVaultName=vault, MinRetentionDays=1, MaxRetentionDays=9)
-    job = backup.start_backup_job(BackupVaultName=vault, ResourceArn=file_system, IamRoleArn=ROLE)
+    point = back_up(client, vault, file_system, Lifecycle={"DeleteAfterDays": 5})["RecoveryPointArn"]
     with pytest.raises(ClientError) as caught:
-        backup.delete_recovery_point(BackupVaultName=vault, RecoveryPointArn=job["RecoveryPointArn"])
+        backup.delete_recovery_point(BackupVaultName=vault, RecoveryPointArn=point)
     assert code(caught) == "InvalidRequestException"
 
 
