@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def retained(endpoint_url: str, region: str) -> list[str]:
-    """The database snapshots, recovery points and KMS keys that the emulator holds, each as one line."""
+    """The database snapshots, file systems, recovery points and KMS keys in the emulator, each as one line."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     from local.account import client
@@ -19,6 +19,11 @@ def retained(endpoint_url: str, region: str) -> list[str]:
             )
     except (BotoCoreError, ClientError) as error:
         found.append(f"database snapshots: cannot be listed ({error})")
+    try:
+        for system in client("efs", endpoint_url, region).describe_file_systems()["FileSystems"]:
+            found.append(f"file system {system['FileSystemId']} ({system.get('Name') or 'without a name'})")
+    except (BotoCoreError, ClientError) as error:
+        found.append(f"file systems: cannot be listed ({error})")
     try:
         backup = client("backup", endpoint_url, region)
         for vault in backup.list_backup_vaults()["BackupVaultList"]:

@@ -11,7 +11,7 @@ from local.leftovers import retained
 REGION = "eu-central-1"
 
 
-def test_keys_that_stay_are_named_and_those_on_their_way_out_are_not(tmp_path: Path) -> None:
+def test_keys_and_files_that_stay_are_named_and_keys_on_their_way_out_are_not(tmp_path: Path) -> None:
     emulator = start(tmp_path / "home")
     try:
         assert retained(emulator.endpoint_url, REGION) == []
@@ -20,5 +20,8 @@ def test_keys_that_stay_are_named_and_those_on_their_way_out_are_not(tmp_path: P
         gone = kms.create_key(Description="backups")["KeyMetadata"]["KeyId"]
         kms.schedule_key_deletion(KeyId=gone, PendingWindowInDays=7)
         assert retained(emulator.endpoint_url, REGION) == [f"KMS key {kept} (database)"]
+        efs = client("efs", emulator.endpoint_url, REGION)
+        files = efs.create_file_system(CreationToken="files", Tags=[{"Key": "Name", "Value": "files"}])
+        assert f"file system {files['FileSystemId']} (files)" in retained(emulator.endpoint_url, REGION)
     finally:
         stop(tmp_path / "home")
