@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def retained(endpoint_url: str, region: str) -> list[str]:
-    """The database snapshots, file systems, recovery points and KMS keys in the emulator, each as one line."""
+    """The database snapshots, file systems, recovery points and KMS keys in the emulator, each in a line."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     from local.account import client
