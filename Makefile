@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up live preview destroy output status down test lint bench e2e bench-dump bench-live clean
+.PHONY: help setup up live preview destroy output ops status down test lint bench e2e bench-dump bench-live clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -36,6 +36,9 @@ destroy: $(READY) ## delete the stack's resources; says which snapshots stay
 
 output: $(READY) ## print the stack's outputs
 	@$(BIN)/python -m local output --stack $(STACK) $(ARGS)
+
+ops: $(READY) ## a day-2 command against this machine's cloud: make ops ARGS="checkpoints --stack local"
+	@$(BIN)/python -m local ops $(ARGS)
 
 status: $(READY) ## what runs on this machine for this project
 	@$(BIN)/python -m local status

@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from local import home as places
+from local import operations
 from local.engine.errors import EngineError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from local.display import Quiet
     from local.engine.run import Result, Target
     from local.nodes.live import Address
     from local.nodes.status import Status
@@ -92,7 +96,7 @@ def plain_errors() -> Iterator[None]:
         os._exit(130)
 
 
-def target(stack: str) -> Target:
+def target(stack: str, config_file: Path | None = None) -> Target:
     """Where a stack's files and state are."""
     from local.engine.crypto import passphrase
     from local.engine.run import Target
@@ -103,6 +107,7 @@ def target(stack: str) -> Target:
         state=places.state_directory(),
         passphrase=lambda: passphrase(places.home()),
         config_copies=places.config_copies(),
+        config_file=config_file,
     )
 
 
@@ -205,7 +210,7 @@ def up(
     places.stay_on_this_machine()
     with plain_errors():
         if not yes and not uses_real_cli(engine):
-            result = _offline(stack, preview=True)
+            result = offline(stack, preview=True)
             report(result, what="the preview")
             _show_preview(result, stack, details=False)
             typer.confirm("Go on?", abort=True)
@@ -229,14 +234,15 @@ def _bring_up(stack: str, engine: EngineName, *, yes: bool = True, quiet: bool =
         return outputs(target(stack))
     from local.display import Quiet, counted
 
-    result = _offline(stack, preview=False, display=Quiet() if quiet else None)
+    result = offline(stack, preview=False, display=Quiet() if quiet else None)
     report(result, what="up")
     if not quiet:
         say(f"{stack}: {counted(result.counts, preview=False)} in {result.seconds:.1f} s")
     return result.outputs
 
 
-def _offline(stack: str, *, preview: bool, display: Any = None) -> Result:
+def offline(stack: str, *, preview: bool, display: Any = None, config_file: Path | None = None) -> Result:
+    """Run the program by this project's own engine."""
     from local.engine.program import Program
 
     # The child imports the SDK, and what the program needed the last time, while this process starts.
@@ -250,7 +256,7 @@ def _offline(stack: str, *, preview: bool, display: Any = None) -> Result:
         own = display or progress(preview=preview, title="Previewing" if preview else f"Bringing up {stack}")
         try:
             return update(
-                target(stack),
+                target(stack, config_file),
                 loader=load,
                 events=own,
                 preview=preview,
@@ -474,28 +480,30 @@ def preview(
         from local.display import Quiet
 
         quiet = Quiet() if as_json or markdown else None
-        result = _offline(stack, preview=True, display=quiet)
+        result = offline(stack, preview=True, display=quiet)
         if quiet is not None:
-            from local.engine.preview_json import preview_to_json
-
-            diagnostics = [
-                *quiet.messages,
-                *(("error", message, urn) for urn, message in result.errors),
-            ]
-            data = preview_to_json(
-                result.steps,
-                counts=result.counts,
-                seconds=result.seconds,
-                diagnostics=dict.fromkeys(diagnostics),
-                config=result.config,
-            )
-            _print_preview(data, stack, markdown=markdown)
+            _print_preview(preview_data(result, quiet), stack, markdown=markdown)
         elif result.steps:
             _show_preview(result, stack, details=diff)
         report(result, what="the preview")
         if expect_no_changes and _changes(result.counts):
             print("error: there are changes, and none were expected", file=sys.stderr)
             raise typer.Exit(1)
+
+
+def preview_data(result: Result, quiet: Quiet) -> dict[str, Any]:
+    """A preview in the shape of `pulumi preview --json`."""
+    from local.engine.preview_json import preview_to_json
+
+    diagnostics = [*quiet.messages, *(("error", message, urn) for urn, message in result.errors)]
+    data: dict[str, Any] = preview_to_json(
+        result.steps,
+        counts=result.counts,
+        seconds=result.seconds,
+        diagnostics=dict.fromkeys(diagnostics),
+        config=result.config,
+    )
+    return data
 
 
 def _changes(counts: dict[str, int]) -> int:
@@ -687,6 +695,9 @@ def down() -> None:
         was = running(places.home())
         stop(places.home())
         say("the emulator is stopped" if was else "the emulator was not running")
+
+
+operations.register(application)
 
 
 def main() -> None:

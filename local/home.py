@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 """The project's directory, with `Pulumi.yaml`."""
+STAND_IN: Final = ROOT / "local" / "stand_in"
+"""Holds a `pulumi` that is this machine's engine, for what calls the CLI by name."""
 
 _NOT_PASSED_ON: Final = (
     "AWS_PROFILE",
@@ -49,8 +52,25 @@ def config_copies() -> Path:
 
 
 def pulumi_on_path() -> str | None:
-    """The path of the `pulumi` executable, or None where there is none on PATH."""
-    return shutil.which("pulumi")
+    """The path of the `pulumi` executable, or None where there is none on PATH. Never our own stand-in."""
+    return shutil.which("pulumi", path=_without_stand_in(os.environ.get("PATH", os.defpath)))
+
+
+def _without_stand_in(path: str) -> str:
+    return os.pathsep.join(part for part in path.split(os.pathsep) if part != str(STAND_IN))
+
+
+def operations_environment(endpoint_url: str, region: str) -> dict[str, str]:
+    """What `python -m ops` is told on this machine, so that it finds the emulator's cloud as it would AWS."""
+    return {
+        **emulator_environment(endpoint_url, region),
+        "OPENERP_PYTHON": sys.executable,
+        "OPENERP_DATABASE_CA": str(home() / "postgres" / "ca.pem"),
+        "OPENERP_FILE_SYSTEMS": os.environ.get(
+            "OPENERP_FILE_SYSTEMS", str(home() / "nodes" / "file-systems")
+        ),
+        "PATH": os.pathsep.join([str(STAND_IN), _without_stand_in(os.environ.get("PATH", os.defpath))]),
+    }
 
 
 def distribution(stack: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -38,8 +39,11 @@ def copy_with_salt(directory: Path, copies: Path, stack: str, salt: str) -> Path
     return copy
 
 
-def _prepare(stack: str) -> Path:
-    """Make sure that the stack exists, with a salt in its state and in the copy of its configuration."""
+def _prepare(stack: str, config_file: Path | None) -> Path:
+    """Make sure that the stack exists, with a salt in its state and in the copy of its configuration.
+
+    `config_file`: another configuration in place of the committed one.
+    """
     project = configuration.load_project(ROOT)
     backend = Backend(state_directory(), project.name)
     deployment = backend.read(stack)
@@ -54,6 +58,9 @@ def _prepare(stack: str) -> Path:
     else:
         passphrase(home())
     backend.create(stack, salt)
+    if config_file is not None:
+        copies = config_copies() / f"given.{os.getpid()}"
+        return copy_with_salt(config_file.parent, copies, stack, salt)
     return copy_with_salt(ROOT, config_copies(), stack, salt)
 
 
@@ -69,18 +76,27 @@ def environment() -> dict[str, str]:
     return variables
 
 
-def run(stack: str, arguments: list[str], *, capture: bool = False) -> tuple[int, str]:
-    """Run `pulumi <arguments>` on a stack; the exit status, and what it printed where that is captured."""
+def run(
+    stack: str, arguments: list[str], *, capture: bool = False, config_file: Path | None = None
+) -> tuple[int, str]:
+    """Run `pulumi <arguments>` on a stack; the exit status, and what it printed where that is captured.
+
+    `config_file`: read in place of `Pulumi.<stack>.yaml`; it has that name too.
+    """
     executable = pulumi_on_path()
     if executable is None:
         raise EngineError("there is no `pulumi` on PATH: install it, or take --engine offline")
-    copy = _prepare(stack)
-    done = subprocess.run(
-        [executable, *arguments, "--stack", stack, "--config-file", str(copy)],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE if capture else None,
-        text=True,
-        check=False,
-    )
+    copy = _prepare(stack, config_file)
+    try:
+        done = subprocess.run(
+            [executable, *arguments, "--stack", stack, "--config-file", str(copy)],
+            cwd=ROOT,
+            env=environment(),
+            stdout=subprocess.PIPE if capture else None,
+            text=True,
+            check=False,
+        )
+    finally:
+        if config_file is not None:
+            shutil.rmtree(copy.parent)
     return done.returncode, done.stdout or ""

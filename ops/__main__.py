@@ -19,6 +19,7 @@ from core import outputs as names
 from core.client_configuration import ClientConfigurationError
 from core.preview_report import render
 from ops.databases import commands as databases
+from ops.rotation import commands as rotation
 from ops.stack_outputs import OutputsError, of_stack, read_preview
 
 app = typer.Typer(
@@ -40,6 +41,8 @@ In the order in which an operator meets them:
 4. `service-sheet`: what the deployment offers, for the customer.
 
 5. `dump`, `load`: one database with its files, out of a server and into another.
+
+6. `rotate`: new passwords, while people work.
 
 Commands read the outputs of a stack. They ask `pulumi` on PATH for them, or take them with
 `--outputs FILE` (`-` for standard input) as `pulumi stack output --json --show-secrets` prints them.
@@ -223,6 +226,7 @@ def service_sheet(
 
 
 databases.register(app)
+rotation.register(app)
 
 
 def _aws_clients(region: str) -> Callable[[str], Any]:

@@ -153,12 +153,14 @@ def plain_values(path: Path, project: str) -> dict[str, Any]:
     return {_full_key(str(key), project, path.name): value for key, value in raw.items()}
 
 
-def load_stack(project: Project, stack: str, decrypt: Callable[[str], str]) -> StackConfig:
+def load_stack(
+    project: Project, stack: str, decrypt: Callable[[str], str], file: Path | None = None
+) -> StackConfig:
     """The configuration of a stack with the project's defaults, checked against the project's types.
 
-    Raises EngineError that names the key and the file.
+    `file` is read in place of the committed one. Raises EngineError that names the key and the file.
     """
-    path = stack_file(project.directory, stack)
+    path = file or stack_file(project.directory, stack)
     if not path.exists():
         known = sorted(
             item.name[len("Pulumi.") : -len(".yaml")] for item in project.directory.glob("Pulumi.*.yaml")

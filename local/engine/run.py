@@ -45,6 +45,8 @@ class Target:
     passphrase: Callable[[], str]
     config_copies: Path | None = None
     """Where copies of the stack files with an encryption salt are kept for the real CLI, if anywhere."""
+    config_file: Path | None = None
+    """The configuration that is read in place of the committed one, as the CLI's `--config-file`."""
 
 
 @dataclass
@@ -104,7 +106,7 @@ class _Session:
             crypter = self._crypter(committed) if committed else self.crypter
             return crypter.decrypt(ciphertext)
 
-        return configuration.load_stack(self.project, self.target.stack, decrypt)
+        return configuration.load_stack(self.project, self.target.stack, decrypt, self.target.config_file)
 
     def stack_outputs(self, name: str) -> Properties | None:
         """The outputs of a stack of this backend: `stack`, or `organization/project/stack`."""
