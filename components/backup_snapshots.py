@@ -1,4 +1,4 @@
-"""Backups that outlive mistakes: AWS Backup's vault, plan and copies, and labelled checkpoints."""
+"""Backups that outlive mistakes: AWS Backup's vault, plan, copies and tests, and labelled checkpoints."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ SERVICE_POLICIES = {
 START_WINDOW_MINUTES = 60
 COMPLETION_WINDOW_MINUTES = 480
 """A job that has not started within the first, or ended within the second, is cancelled and reported."""
+TEST_START_WINDOW_HOURS = 8
+"""AWS Backup starts the tests at a time of its own choice within these hours."""
+TEST_SELECTION_WINDOW_DAYS = 7
+"""What is older is no proof that today's backups can be restored."""
 KEY_DELETION_DAYS = 30
 """The longest wait that KMS offers: without its key a recovery point is lost."""
 
@@ -49,6 +53,20 @@ class VaultLock:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RestoreTests:
+    """When AWS Backup restores the newest recovery points, and what the restored ones need.
+
+    `plan_name` is physical: letters, digits and `_`. A restored database server stands in the subnets of
+    `database_subnet_group_name`, in the VPC's default security group, which lets nothing through.
+    """
+
+    plan_name: str
+    schedule: str
+    database_subnet_group_name: pulumi.Input[str]
+    file_store_kms_key_arn: pulumi.Input[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class BackupSnapshotsArgs:
     """What is backed up, when, for how long and where to.
 
@@ -56,7 +74,7 @@ class BackupSnapshotsArgs:
     out. `copy_provider` is an AWS provider for the second region; with it everything is copied there.
     `checkpoints` are labels: each is one snapshot of the database, taken when the label is first seen,
     after the resources in `checkpoints_after` are there. `stack` is part of the snapshots' names.
-    `protect` refuses to delete vaults and keys from the stack.
+    `tests` None restores nothing. `protect` refuses to delete vaults and keys from the stack.
     """
 
     stack: str
@@ -68,6 +86,7 @@ class BackupSnapshotsArgs:
     checkpoints_after: Sequence[pulumi.Resource] = ()
     vault_lock: VaultLock | None = None
     copy_provider: pulumi.ProviderResource | None = None
+    tests: RestoreTests | None = None
     protect: bool = False
 
 
@@ -125,6 +144,8 @@ class BackupSnapshots(pulumi.ComponentResource):
             resources=resources,
             opts=pulumi.ResourceOptions(parent=self, depends_on=attached),
         )
+        if args.tests is not None:
+            self._test(name, args, args.tests, vault, role, attached)
 
         identifiers = {}
         for label in args.checkpoints:
@@ -159,6 +180,50 @@ class BackupSnapshots(pulumi.ComponentResource):
                 "snapshot_identifiers": self.snapshot_identifiers,
             }
         )
+
+    def _test(
+        self,
+        name: str,
+        args: BackupSnapshotsArgs,
+        tests: RestoreTests,
+        vault: aws.backup.Vault,
+        role: aws.iam.Role,
+        attached: Sequence[pulumi.Resource],
+    ) -> None:
+        plan = aws.backup.RestoreTestingPlan(
+            f"{name}-tests",
+            name=tests.plan_name,
+            schedule_expression=tests.schedule,
+            schedule_expression_timezone="UTC",
+            start_window_hours=TEST_START_WINDOW_HOURS,
+            recovery_point_selection=aws.backup.RestoreTestingPlanRecoveryPointSelectionArgs(
+                algorithm="LATEST_WITHIN_WINDOW",
+                include_vaults=[vault.arn],
+                recovery_point_types=["SNAPSHOT"],
+                selection_window_days=TEST_SELECTION_WINDOW_DAYS,
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        wanted = {
+            "database": (
+                "RDS",
+                args.database_arn,
+                {"dbSubnetGroupName": tests.database_subnet_group_name},
+            ),
+        }
+        if args.file_system_arn is not None:
+            wanted["files"] = ("EFS", args.file_system_arn, {"kmsKeyId": tests.file_store_kms_key_arn})
+        for key, (kind, arn, overrides) in wanted.items():
+            aws.backup.RestoreTestingSelection(
+                f"{name}-tests-{key}",
+                name=key,
+                restore_testing_plan_name=plan.name,
+                protected_resource_type=kind,
+                protected_resource_arns=[arn],
+                iam_role_arn=role.arn,
+                restore_metadata_overrides=overrides,
+                opts=pulumi.ResourceOptions(parent=self, depends_on=list(attached)),
+            )
 
     def _vault(
         self, name: str, args: BackupSnapshotsArgs, provider: pulumi.ProviderResource | None

@@ -12,6 +12,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.iam import policy_document
+from core import names
 from core.dashboard import DashboardSubject, ServersOnDashboard, arn_suffix, dashboard_body
 
 GIB = 1024**3
@@ -26,6 +27,9 @@ LEAST_BURST_CREDITS_BYTES = 200 * GIB
 SERVER_ERRORS = 10
 """Answers 5xx in five minutes that pass as one person's bad luck."""
 CERTIFICATE_DAYS = 30
+DRILL_REPORT_DAYS = 2
+"""Daily reports that must say so, or be missing: a workflow that starts late is no alarm. (CloudWatch looks
+back 7 days at most when a period is an hour or longer.)"""
 BUDGET_NOTIFICATIONS = (("ACTUAL", 80), ("FORECASTED", 100))
 """(kind of spending, percent of the budget)."""
 
@@ -54,12 +58,15 @@ class MonitoringArgs:
     """What is watched and who is told.
 
     `dashboard_name` is physical: a person looks for it. `servers` and `certificate_arns` by a stable key.
-    `copies` says that backups are copied to a second region. `monthly_budget_usd` is for the whole AWS
-    account; None makes no budget. `email` None leaves the topic to be subscribed to by other means.
+    `copies` says that backups are copied to a second region. `backup_role_arn` is the role of restore jobs,
+    by which those of this stack are known. `drill_max_age_days` None watches no drills. `monthly_budget_usd`
+    is for the whole AWS account; None makes no budget. `email` None leaves the topic to be subscribed to by
+    other means.
     """
 
     account_id: pulumi.Input[str]
     region: str
+    stack: str
     dashboard_name: str
     database: MonitoredDatabase
     load_balancer_arn: pulumi.Input[str]
@@ -69,7 +76,9 @@ class MonitoringArgs:
     file_system_throughput: Literal["elastic", "bursting"]
     backup_vault_name: pulumi.Input[str]
     backup_vault_arn: pulumi.Input[str]
+    backup_role_arn: pulumi.Input[str]
     copies: bool = False
+    drill_max_age_days: int | None = None
     email: str | None = None
     monthly_budget_usd: Decimal | None = None
 
@@ -88,6 +97,22 @@ class _Alarm:
     seconds: int = 300
     periods: int = 2
     missing: Literal["notBreaching", "breaching", "ignore"] = "notBreaching"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """A kind of job of AWS Backup: how its events are known, and what to do when one ends badly.
+
+    Some events call what a job came to its `state`, others its `status` (AWS Backup developer guide,
+    "Monitoring AWS Backup events using Amazon EventBridge").
+    """
+
+    bad: Sequence[str]
+    known_by: str
+    value: pulumi.Input[str]
+    advice: str
+    state: Literal["state", "status"] = "state"
+    resource: str = "resourceArn"
 
 
 class Monitoring(pulumi.ComponentResource):
@@ -160,30 +185,15 @@ class Monitoring(pulumi.ComponentResource):
         self.register_outputs({"topic_arn": self.topic_arn, "dashboard_name": self.dashboard_name})
 
     def _tell_of_failed_backups(self, name: str, args: MonitoringArgs, topic: aws.sns.Topic) -> None:
-        kinds: dict[str, tuple[str, str, pulumi.Input[str], Sequence[str]]] = {
-            "backup": (
-                "Backup Job State Change",
-                "backupVaultName",
-                args.backup_vault_name,
-                ("FAILED", "ABORTED", "EXPIRED"),
-            )
-        }
-        if args.copies:
-            kinds["copy"] = (
-                "Copy Job State Change",
-                "sourceBackupVaultArn",
-                args.backup_vault_arn,
-                ("FAILED",),
-            )
-        for key, (event, field_name, vault, states) in kinds.items():
+        for key, job in _jobs(args).items():
             rule = aws.cloudwatch.EventRule(
                 f"{name}-{key}-failed",
                 description=f"A {key} job of OpenERP did not complete",
                 event_pattern=pulumi.Output.json_dumps(
                     {
                         "source": ["aws.backup"],
-                        "detail-type": [event],
-                        "detail": {"state": list(states), field_name: [vault]},
+                        "detail-type": [f"{key.capitalize()} Job State Change"],
+                        "detail": {job.state: list(job.bad), job.known_by: [job.value]},
                     }
                 ),
                 opts=pulumi.ResourceOptions(parent=self),
@@ -194,18 +204,48 @@ class Monitoring(pulumi.ComponentResource):
                 arn=topic.arn,
                 input_transformer=aws.cloudwatch.EventTargetInputTransformerArgs(
                     input_paths={
-                        "state": "$.detail.state",
-                        "resource": "$.detail.resourceArn",
+                        "state": f"$.detail.{job.state}",
+                        "resource": f"$.detail.{job.resource}",
                         "reason": "$.detail.statusMessage",
                     },
                     input_template=json.dumps(
                         f"OpenERP: a {key} job ended as <state>. Resource: <resource>. Reason: <reason>. "
-                        "Until one succeeds the last recovery point is older than planned: look at the job "
-                        "in AWS Backup, remove the cause, and start the job again by hand."
+                        + job.advice
                     ),
                 ),
                 opts=pulumi.ResourceOptions(parent=self),
             )
+
+
+def _jobs(args: MonitoringArgs) -> dict[str, _Job]:
+    """Return the jobs to tell of, by the word that AWS Backup has for them."""
+    late = (
+        "Until one succeeds the last recovery point is older than planned: look at the job in AWS Backup, "
+        "remove the cause, and start the job again by hand."
+    )
+    jobs = {
+        "backup": _Job(
+            bad=("FAILED", "ABORTED", "EXPIRED"),
+            known_by="backupVaultName",
+            value=args.backup_vault_name,
+            advice=late,
+        ),
+        "restore": _Job(
+            bad=("FAILED", "ABORTED"),
+            known_by="iamRoleArn",
+            value=args.backup_role_arn,
+            state="status",
+            resource="resourceType",
+            advice="It was a test, a drill or a restore of this stack. Until one succeeds nothing proves "
+            "that the backups can be restored: look at the job in AWS Backup, remove the cause, and run "
+            "`python -m ops drill`.",
+        ),
+    }
+    if args.copies:
+        jobs["copy"] = _Job(
+            bad=("FAILED",), known_by="sourceBackupVaultArn", value=args.backup_vault_arn, advice=late
+        )
+    return jobs
 
 
 def _publishers(topic: pulumi.Output[str], account: pulumi.Input[str]) -> list[dict[str, Any]]:
@@ -259,6 +299,21 @@ def _alarms(args: MonitoringArgs) -> dict[str, _Alarm]:
             seconds=86_400,
             periods=1,
             missing="ignore",
+        )
+    if args.drill_max_age_days is not None:
+        alarms["drill-too-old"] = _Alarm(
+            text=f"For more than {args.drill_max_age_days} days nobody has proven that the backups of the "
+            f"stack {args.stack} can be restored, or for {DRILL_REPORT_DAYS} days nobody has said when that "
+            "was last done. Look at the workflow `drill`, then run `python -m ops drill`.",
+            namespace=names.OPERATIONS_NAMESPACE,
+            metric=names.DRILL_AGE_METRIC,
+            dimensions={"Stack": args.stack},
+            statistic="Minimum",
+            bad="GreaterThanThreshold",
+            threshold=args.drill_max_age_days,
+            seconds=86_400,
+            periods=DRILL_REPORT_DAYS,
+            missing="breaching",
         )
     if args.file_system_throughput == "bursting":
         alarms["file-store-burst-credits"] = _Alarm(

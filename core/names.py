@@ -63,6 +63,16 @@ def final_snapshot_identifier(stack: str) -> str:
     return f"{PROJECT}-{stack}-final"
 
 
+def restore_testing_plan(stack: str) -> str:
+    """Return the name of the restore testing plan of AWS Backup, which takes letters, digits and `_` only."""
+    return f"{PROJECT}_{stack.replace('-', '_')}"
+
+
+OPERATIONS_NAMESPACE: Final = "OpenERP/Operations"
+DRILL_AGE_METRIC: Final = "DaysSinceGoodDrill"
+"""Put each day by `ops drills --report-age`, with the dimension `Stack`; an alarm looks at it."""
+
+
 def told_apart(name: str, mark: str) -> str:
     """Return `name` with eight digits that follow from `mark`, something that is new where the name must be.
 

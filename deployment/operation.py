@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from components.backup_snapshots import BackupRule, BackupSnapshots, BackupSnapshotsArgs, VaultLock
+from components.backup_snapshots import (
+    BackupRule,
+    BackupSnapshots,
+    BackupSnapshotsArgs,
+    RestoreTests,
+    VaultLock,
+)
 from components.monitoring import MonitoredDatabase, MonitoredServers, Monitoring, MonitoringArgs
 from components.operations_store import OperationsStore, OperationsStoreArgs
 from components.server_group import ServerGroup
+from core import names
 from core.sizing import ServerSizing
 from deployment.context import Context
 from deployment.data import Data
@@ -24,7 +31,7 @@ def backups(context: Context, data: Data) -> BackupSnapshots:
     """Make the backup plan and the labelled checkpoints."""
     wanted, server = context.settings.backup, data.server
     rules = {"daily": wanted.daily, "weekly": wanted.weekly, "monthly": wanted.monthly}
-    lock = wanted.vault_lock
+    lock, drill = wanted.vault_lock, wanted.drill
     return BackupSnapshots(
         "backup",
         BackupSnapshotsArgs(
@@ -47,6 +54,14 @@ def backups(context: Context, data: Data) -> BackupSnapshots:
             if lock
             else None,
             copy_provider=context.copies,
+            tests=RestoreTests(
+                plan_name=names.restore_testing_plan(context.settings.stack),
+                schedule=drill.schedule,
+                database_subnet_group_name=server.subnet_group_name,
+                file_store_kms_key_arn=data.files.kms_key_arn,
+            )
+            if drill
+            else None,
             protect=context.settings.protect,
         ),
         context.opts,
@@ -57,12 +72,13 @@ def monitoring(
     context: Context, data: Data, servers: Servers, entrance: Entrance, backups: BackupSnapshots
 ) -> Monitoring:
     """Make the alarms, the dashboard and the budget."""
-    settings, size = context.settings, context.settings.sizing
+    settings, size, drill = context.settings, context.settings.sizing, context.settings.backup.drill
     return Monitoring(
         "monitoring",
         MonitoringArgs(
             account_id=context.account_id,
             region=settings.region,
+            stack=settings.stack,
             dashboard_name=context.prefix,
             database=MonitoredDatabase(
                 instance_identifier=data.server.instance_identifier,
@@ -80,7 +96,9 @@ def monitoring(
             file_system_throughput=settings.file_store.throughput,
             backup_vault_name=backups.vault_name,
             backup_vault_arn=backups.vault_arn,
+            backup_role_arn=backups.role_arn,
             copies=context.copies is not None,
+            drill_max_age_days=drill.max_age_days if drill else None,
             email=settings.monitoring.email,
             monthly_budget_usd=settings.monitoring.monthly_budget_usd,
         ),

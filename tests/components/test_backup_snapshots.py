@@ -9,13 +9,27 @@ from typing import Any
 import pulumi_aws as aws
 import pytest
 
-from components.backup_snapshots import BackupRule, BackupSnapshots, BackupSnapshotsArgs, VaultLock
+from components.backup_snapshots import (
+    BackupRule,
+    BackupSnapshots,
+    BackupSnapshotsArgs,
+    RestoreTests,
+    VaultLock,
+)
 from core.names import checkpoint_snapshot_identifier, told_apart
 from tests.components.conftest import Deploy, Graph
 
 SNAPSHOT = "aws:rds/snapshot:Snapshot"
 VAULT = "aws:backup/vault:Vault"
 LOCK = "aws:backup/vaultLockConfiguration:VaultLockConfiguration"
+PLAN = "aws:backup/restoreTestingPlan:RestoreTestingPlan"
+SELECTION = "aws:backup/restoreTestingSelection:RestoreTestingSelection"
+TESTS = RestoreTests(
+    plan_name="openerp_prod",
+    schedule="cron(0 8 ? * SUN *)",
+    database_subnet_group_name="data-subnets",
+    file_store_kms_key_arn="arn:files-key",
+)
 DAILY = BackupRule(schedule="cron(0 3 * * ? *)", retention_days=35)
 
 ALWAYS = {
@@ -126,6 +140,44 @@ def test_the_selection_names_database_and_file_store_and_has_the_rights_first(
         for r in graph.of("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
     }
     assert policies == {"AWSBackupServiceRolePolicyForBackup", "AWSBackupServiceRolePolicyForRestores"}
+
+
+def test_the_newest_recovery_points_are_restored_on_a_schedule_where_nothing_reaches_them(
+    deploy: Deploy,
+) -> None:
+    """Restored servers get the VPC's default security group, which has no rule (test_network.py)."""
+    graph = make(deploy, tests=TESTS)
+
+    assert graph.children("backup") - ALWAYS == {
+        (PLAN, "backup-tests"),
+        (SELECTION, "backup-tests-database"),
+        (SELECTION, "backup-tests-files"),
+    }
+    plan = graph.one(PLAN).inputs
+    assert plan["name"] == "openerp_prod"
+    assert plan["scheduleExpression"] == "cron(0 8 ? * SUN *)"
+    assert plan["recoveryPointSelection"] == {
+        "algorithm": "LATEST_WITHIN_WINDOW",
+        "includeVaults": [graph.outputs_of("backup")["vault_arn"]],
+        "recoveryPointTypes": ["SNAPSHOT"],
+        "selectionWindowDays": 7,
+    }
+    tested = {s.name: s for s in graph.of(SELECTION)}
+    for selection in tested.values():
+        assert re.fullmatch("[a-z_]+", selection.inputs["name"]), "AWS takes no hyphen"
+        assert selection.inputs["restoreTestingPlanName"] == "openerp_prod"
+        assert selection.inputs["iamRoleArn"] == graph.outputs_of("backup")["role_arn"]
+        assert {"backup-backup-policy", "backup-restore-policy"} <= selection.depends_on_names
+    database, files = tested["backup-tests-database"].inputs, tested["backup-tests-files"].inputs
+    assert (database["protectedResourceType"], database["protectedResourceArns"]) == ("RDS", ["arn:database"])
+    assert database["restoreMetadataOverrides"] == {"dbSubnetGroupName": "data-subnets"}
+    assert (files["protectedResourceType"], files["protectedResourceArns"]) == ("EFS", ["arn:files"])
+    assert files["restoreMetadataOverrides"] == {"kmsKeyId": "arn:files-key"}
+
+
+def test_without_a_file_store_only_the_database_is_tested(deploy: Deploy) -> None:
+    graph = make(deploy, tests=TESTS, file_system_arn=None)
+    assert [s.name for s in graph.of(SELECTION)] == ["backup-tests-database"]
 
 
 @pytest.mark.parametrize("protect", [False, True])

@@ -51,6 +51,8 @@ def make(deploy: Deploy, *, burstable: bool = False, **changes: Any) -> Graph:
         "file_system_throughput": "elastic",
         "backup_vault_name": "vault-1",
         "backup_vault_arn": "arn:vault",
+        "backup_role_arn": "arn:role",
+        "stack": "test",
         **changes,
     }
     return deploy(lambda: Monitoring("monitoring", MonitoringArgs(**arguments)) and None)
@@ -69,6 +71,8 @@ def test_the_smallest_monitoring_has_no_credit_alarms_no_email_and_no_budget(dep
         ("aws:cloudwatch/dashboard:Dashboard", "monitoring-dashboard"),
         (RULE, "monitoring-backup-failed"),
         (TARGET, "monitoring-backup-failed-topic"),
+        (RULE, "monitoring-restore-failed"),
+        (TARGET, "monitoring-restore-failed-topic"),
         *((ALARM, f"monitoring-{key}") for key in ALWAYS),
     }
 
@@ -83,6 +87,7 @@ def test_burstable_classes_bursting_files_email_copies_and_budget_add_what_they_
             email="operator@example.com",
             monthly_budget_usd=Decimal("250.50"),
             copies=True,
+            drill_max_age_days=35,
         ),
     )
     assert large.children("monitoring") - small.children("monitoring") == {
@@ -90,6 +95,7 @@ def test_burstable_classes_bursting_files_email_copies_and_budget_add_what_they_
         (ALARM, "monitoring-app-cpu-credits"),
         (ALARM, "monitoring-web-client-cpu-credits"),
         (ALARM, "monitoring-file-store-burst-credits"),
+        (ALARM, "monitoring-drill-too-old"),
         ("aws:sns/topicSubscription:TopicSubscription", "monitoring-email"),
         ("aws:budgets/budget:Budget", "monitoring-budget"),
         (RULE, "monitoring-copy-failed"),
@@ -100,11 +106,11 @@ def test_burstable_classes_bursting_files_email_copies_and_budget_add_what_they_
 
 
 def test_every_alarm_reaches_the_topic_and_says_what_to_do(deploy: Deploy) -> None:
-    graph = make(deploy, burstable=True, file_system_throughput="bursting")
+    graph = make(deploy, burstable=True, file_system_throughput="bursting", drill_max_age_days=35)
 
     topic = graph.outputs_of("monitoring")["topic_arn"]
     found = alarms(graph)
-    assert len(found) == len(ALWAYS) + 4
+    assert len(found) == len(ALWAYS) + 5
     for key, alarm in found.items():
         assert alarm["alarmActions"] == alarm["okActions"] == [topic], key
         assert len(alarm["alarmDescription"].split(". ")) >= 2, key
@@ -148,7 +154,17 @@ def test_no_server_at_all_is_an_alarm_even_when_nothing_is_measured(deploy: Depl
     assert alarms(make(deploy))["app-none-healthy"]["treatMissingData"] == "breaching"
 
 
-def test_failed_backups_and_copies_of_this_vault_are_told(deploy: Deploy) -> None:
+def test_an_old_drill_is_an_alarm_and_so_is_silence(deploy: Deploy) -> None:
+    alarm = alarms(make(deploy, drill_max_age_days=35))["drill-too-old"]
+    assert (alarm["namespace"], alarm["metricName"]) == ("OpenERP/Operations", "DaysSinceGoodDrill")
+    assert alarm["dimensions"] == {"Stack": "test"}
+    assert (alarm["comparisonOperator"], alarm["threshold"]) == ("GreaterThanThreshold", 35)
+    assert alarm["treatMissingData"] == "breaching"
+    assert alarm["period"] * alarm["evaluationPeriods"] <= 7 * 86_400, "CloudWatch's limit"
+    assert "python -m ops drill" in alarm["alarmDescription"]
+
+
+def test_failed_backups_restores_and_copies_of_this_stack_are_told(deploy: Deploy) -> None:
     graph = make(deploy, copies=True)
 
     patterns = {r.name: json.loads(r.inputs["eventPattern"]) for r in graph.of(RULE)}
@@ -157,6 +173,11 @@ def test_failed_backups_and_copies_of_this_vault_are_told(deploy: Deploy) -> Non
             "source": ["aws.backup"],
             "detail-type": ["Backup Job State Change"],
             "detail": {"state": ["FAILED", "ABORTED", "EXPIRED"], "backupVaultName": ["vault-1"]},
+        },
+        "monitoring-restore-failed": {
+            "source": ["aws.backup"],
+            "detail-type": ["Restore Job State Change"],
+            "detail": {"status": ["FAILED", "ABORTED"], "iamRoleArn": ["arn:role"]},
         },
         "monitoring-copy-failed": {
             "source": ["aws.backup"],
@@ -169,6 +190,8 @@ def test_failed_backups_and_copies_of_this_vault_are_told(deploy: Deploy) -> Non
         transformer = target.inputs["inputTransformer"]
         text = json.loads(transformer["inputTemplate"])
         assert all(f"<{name}>" in text for name in transformer["inputPaths"])
+        called = "status" if "restore" in target.name else "state"
+        assert transformer["inputPaths"]["state"] == f"$.detail.{called}"
 
 
 def test_only_alarms_budgets_and_events_may_publish(deploy: Deploy) -> None:

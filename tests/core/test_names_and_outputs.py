@@ -40,6 +40,12 @@ def test_a_stack_that_is_accepted_leaves_room_in_a_load_balancers_name(stack: st
         assert len(names.resource_prefix(stack)) + len("-1a2b3c4") <= 32
 
 
+@given(words)
+def test_a_stack_that_is_accepted_has_a_restore_testing_plan_that_aws_accepts(stack: str) -> None:
+    if usable(checks.stack_name, stack):
+        assert re.fullmatch(r"[A-Za-z0-9_]{1,50}", names.restore_testing_plan(stack))
+
+
 @given(words, words)
 def test_tenants_have_distinct_roles_that_postgresql_can_hold(one: str, other: str) -> None:
     if usable(checks.tenant_name, one) and usable(checks.tenant_name, other):

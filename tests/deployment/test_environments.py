@@ -108,13 +108,25 @@ def test_productions_backups_are_copied_to_a_vault_in_the_second_region(graph_of
     assert told["detail-type"] == ["Copy Job State Change"]
 
 
+def test_production_proves_its_backups_and_tells_when_nobody_did(graph_of: GraphOf) -> None:
+    graph = graph_of("prod")
+    plan = graph.one("aws:backup/restoreTestingPlan:RestoreTestingPlan").inputs
+    assert plan["name"] == "openerp_prod"
+    assert plan["scheduleExpression"] == "cron(0 8 ? * SUN *)"
+    alarm = graph.one(ALARM, "monitoring-drill-too-old").inputs
+    assert (alarm["dimensions"], alarm["threshold"]) == ({"Stack": "prod"}, 35)
+    assert graph.stack_outputs["drill"] == {"max_age_days": 35}
+    for stack in ("dev", "training", "local"):
+        assert "monitoring-drill-too-old" not in names(graph_of(stack), ALARM)
+
+
 def test_production_has_a_firewall_a_client_certificate_listener_alarms_and_somebody_to_tell(
     graph_of: GraphOf,
 ) -> None:
     graph = graph_of("prod")
     assert len(graph.of("aws:wafv2/webAclAssociation:WebAclAssociation")) == 1
     assert graph.one(LISTENER, "load-balancer-client-certificate").inputs["port"] == 8443
-    assert len(graph.of(ALARM)) == 10
+    assert len(graph.of(ALARM)) == 11
     assert len(graph.of("aws:sns/topicSubscription:TopicSubscription")) == 1
     assert len(graph.of("aws:budgets/budget:Budget")) == 1
 

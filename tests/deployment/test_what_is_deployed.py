@@ -173,6 +173,8 @@ def backup(stack: str) -> dict[str, int]:
         "aws:backup/selection:Selection": 1,
         "aws:iam/role:Role": 1,
         "aws:iam/rolePolicyAttachment:RolePolicyAttachment": 2,
+        "aws:backup/restoreTestingPlan:RestoreTestingPlan": 1 if stack == "prod" else 0,
+        "aws:backup/restoreTestingSelection:RestoreTestingSelection": 2 if stack == "prod" else 0,
         SNAPSHOT: len(CHECKPOINTS[stack]),
         "tls:index/privateKey:PrivateKey": len(CHECKPOINTS[stack]),  # tells its name
     }
@@ -180,14 +182,15 @@ def backup(stack: str) -> dict[str, int]:
 
 def monitoring(stack: str) -> dict[str, int]:
     told = stack in ("prod", "local")
-    events = 2 if stack == "prod" else 1
+    events = 3 if stack == "prod" else 2
     return {
         "aws:sns/topic:Topic": 1,
         "aws:sns/topicPolicy:TopicPolicy": 1,
         "aws:sns/topicSubscription:TopicSubscription": 1 if told else 0,
         # Two of the database, one of the load balancer, three of each group, one of the certificate; and
         # one for each of database and groups that has CPU credits to use up.
-        ALARM: 10 + BURSTABLE[stack],
+        # Production has one more, of its drills.
+        ALARM: 10 + BURSTABLE[stack] + (1 if stack == "prod" else 0),
         "aws:cloudwatch/eventRule:EventRule": events,
         "aws:cloudwatch/eventTarget:EventTarget": events,
         "aws:cloudwatch/dashboard:Dashboard": 1,
@@ -474,12 +477,15 @@ def test_alarms_tell_the_topic_what_an_operator_must_act_on(graph: Graph, stack:
     }
     if BURSTABLE[stack]:
         expected |= {"database-cpu-credits", "app-cpu-credits", "web-client-cpu-credits"}
+    if stack == "prod":
+        expected.add("drill-too-old")
     assert names_of(graph, ALARM) == {f"monitoring-{alarm}" for alarm in expected}
     topic = graph.stack_outputs["alarm_topic_arn"]
     assert all(a.inputs["alarmActions"] == [topic] for a in graph.of(ALARM))
     targets = graph.of("aws:cloudwatch/eventTarget:EventTarget")
     assert {t.inputs["arn"] for t in targets} == {topic}
-    failed = {"monitoring-backup-failed"} | ({"monitoring-copy-failed"} if stack == "prod" else set())
+    failed = {"monitoring-backup-failed", "monitoring-restore-failed"}
+    failed |= {"monitoring-copy-failed"} if stack == "prod" else set()
     assert names_of(graph, "aws:cloudwatch/eventRule:EventRule") == failed
 
 
