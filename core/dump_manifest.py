@@ -6,14 +6,15 @@ the pieces, so that an altered manifest is noticed as an altered piece is.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core import sealed
 
 FORMAT: Final = 1
 """Version of the layout: tar archives compressed with zstd, and this manifest."""
@@ -98,13 +99,7 @@ class Manifest(_Frozen):
 
     def text(self) -> str:
         """Return what is written to `manifest.json`."""
-        content = self.model_dump(mode="json")
-        return json.dumps({**content, "sha256": _digest(content)}, indent=1, ensure_ascii=False) + "\n"
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+        return sealed.text(self)
 
 
 def read(text: str | bytes) -> Manifest:
@@ -120,15 +115,12 @@ def read(text: str | bytes) -> Manifest:
             f"the dump has format {content['format']!r}; this version reads format {FORMAT}: use the version "
             "that wrote it"
         )
-    stated = content.pop("sha256", None)
-    if stated != _digest(content):
+    if not sealed.is_whole(content):
         raise ManifestError("the manifest was altered: its hash is not that of its content")
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ManifestError(f"the manifest is not one of a dump: {where}: {first['msg']}") from error
+        raise ManifestError(f"the manifest is not one of a dump: {sealed.first_problem(error)}") from error
     if len({piece.name for piece in manifest.pieces}) != len(manifest.pieces):
         raise ManifestError("the manifest names a piece twice")
     return manifest
