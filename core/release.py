@@ -184,7 +184,7 @@ def transition(
     if new < old:
         raise Invalid(
             f"{new} is older than {old}, which is running; no database can be taken back to an older release",
-            f"Keep `{old}`, or restore a checkpoint of {new} with `database.restoreFrom` in a new stack",
+            f"Keep `{old}`, or restore a checkpoint of {new} with `database.restoreFrom` in the same update",
         )
     if new.a == old.a:
         return Step.UPDATE
