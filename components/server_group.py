@@ -39,6 +39,7 @@ class Configure(Protocol):
         file_system_id: str,
         access_point_id: str,
         log_group_name: str,
+        operations_bucket: str,
     ) -> ServerConfiguration:
         """Return the whole configuration; raises `InvalidServerConfiguration`."""
 
@@ -383,6 +384,7 @@ class ServerGroup(pulumi.ComponentResource):
             file_system_id=args.file_store.file_system_id,
             access_point_id=args.file_store.access_point_id,
             log_group_name=logs.name,
+            operations_bucket=args.modules.bucket,
         ).apply(
             lambda known: user_data_base64(
                 args.configure(**{**known, "database_port": int(known["database_port"])})
@@ -513,5 +515,6 @@ def check_user_data(configure: Configure) -> None:
             file_system_id="fs-0123456789abcdef0",
             access_point_id="fsap-0123456789abcdef0",
             log_group_name="log-group-1234567",
+            operations_bucket="operations-store-bucket-1234567",
         )
     )

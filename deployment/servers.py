@@ -117,6 +117,7 @@ def _configure(context: Context, role: ServerRole, size: ServerSizing) -> partia
         package_date=settings.package.date,
         package_sha256=settings.package.sha256,
         modules=settings.modules,
+        data_modules=tuple((module.name, module.sha256) for module in settings.data_modules),
         workers=size.workers,
         cron_threads=size.cron_threads,
         db_maxconn=size.db_maxconn,

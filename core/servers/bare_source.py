@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import tokenize
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
 
 Cut = tuple[int, int, int]
 """A line (from 0) and the bytes to cut from it."""
+FSTRING_START: Final = getattr(tokenize, "FSTRING_START", None)
+FSTRING_END: Final = getattr(tokenize, "FSTRING_END", None)
+"""Since Python 3.12 an f-string is several tokens; before, one."""
+LAYOUT: Final = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
@@ -29,7 +36,7 @@ def _is_for_checkers(statement: ast.stmt) -> bool:
 
 
 def _annotations(tree: ast.AST, lines: list[bytes]) -> Iterator[Cut]:
-    """Yield where the annotations of parameters and results stand, those on one line."""
+    """Yield where the annotations of parameters, results and variables stand, those on one line."""
     for node in ast.walk(tree):
         if isinstance(node, ast.arg) and node.annotation and node.annotation.end_lineno == node.lineno:
             start = node.col_offset + len(node.arg.encode())
@@ -38,6 +45,8 @@ def _annotations(tree: ast.AST, lines: list[bytes]) -> Iterator[Cut]:
             row, end = node.returns.lineno - 1, node.returns.end_col_offset or 0
             if node.returns.end_lineno == row + 1:
                 yield row, lines[row].rindex(b" ->", 0, node.returns.col_offset), end
+        elif isinstance(node, ast.AnnAssign) and node.value and node.annotation.end_lineno == node.lineno:
+            yield node.lineno - 1, node.target.end_col_offset or 0, node.annotation.end_col_offset or 0
 
 
 def _comments(source: str) -> Iterator[Cut]:
@@ -78,8 +87,34 @@ def _with_tabs(line: bytes) -> bytes:
     return b"\t" * tabs + b" " * spaces + bare
 
 
+def _close_up(source: str) -> str:
+    """Return `source` without the spaces and line breaks that only people need between its words."""
+    begins = [0]
+    for line in source.splitlines(keepends=True):
+        begins.append(begins[-1] + len(line))
+
+    def place(position: tuple[int, int]) -> int:
+        return begins[position[0] - 1] + position[1]
+
+    tokens = [
+        token
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type != tokenize.NL  # a line break within brackets
+    ]
+    parts, done, inside_text = [], 0, 0
+    for one, other in pairwise(tokens):
+        inside_text += (one.type == FSTRING_START) - (one.type == FSTRING_END)
+        end, start = place(one.end), place(other.start)
+        if inside_text or {one.type, other.type} & LAYOUT or end == start:
+            continue
+        both = one.string[-1] + other.string[0]
+        parts += [source[done:end], " " if re.fullmatch(r"\w\w|[\"'][\"']", both) else ""]
+        done = start
+    return "".join([*parts, source[done:]])
+
+
 def bare_source(source: str) -> str:
-    """Return `source` without docstrings, comments, annotations, blank lines, and indented by tabs.
+    """Return `source` without docstrings, comments, annotations and layout, and indented by tabs.
 
     It does the same. Parts are cut from the text, not written anew from the syntax tree, so that the
     result is the same under every version of Python.
@@ -107,6 +142,5 @@ def bare_source(source: str) -> str:
             lines[first:last] = [None] * (last - first)
         if texts and len(texts) == len(body) and not isinstance(node, ast.Module):
             lines[texts[0].lineno - 1] = _with_tabs(b" " * texts[0].col_offset + b"pass")
-    return _without_what_is_for_checkers(
-        b"".join(line + b"\n" for line in lines if line is not None).decode()
-    )
+    text = b"".join(line + b"\n" for line in lines if line is not None).decode()
+    return _close_up(_without_what_is_for_checkers(text))

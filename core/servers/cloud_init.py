@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from core import names
 from core.servers.bare_source import bare_source
-from core.servers.configuration import ServerConfiguration
+from core.servers.configuration import OURS, ServerConfiguration
 from core.servers.nginx import render_nginx_conf, render_nginx_locations
 from core.servers.odoo_conf import render_odoo_conf
 from core.servers.rendering import HERE, PATHS, render
@@ -21,9 +21,6 @@ from core.servers.systemd import render_units
 
 USER_DATA_LIMIT_BYTES: Final = 16384
 """EC2 accepts 16 KB of user data, counted before base64 (EC2 user guide, "Run commands at launch")."""
-
-GUARD: Final = "openerp_guard"
-"""Our server-wide module of Odoo."""
 
 # cloud-init's own schema accepts unknown keys at the top level, so a misspelt one would be ignored.
 TOP_LEVEL_KEYS: Final = frozenset(
@@ -42,6 +39,7 @@ class UnknownCloudConfigKeyError(ValueError):
 
 def server_settings(server: ServerConfiguration) -> dict[str, Any]:
     """Return what the scripts on the server read (`/etc/openerp/server.json`); no secret is in it."""
+    fetched = {"data_modules": dict(server.data_modules), "operations_bucket": server.operations_bucket}
     return {
         "environment": server.environment,
         "region": server.region,
@@ -71,6 +69,7 @@ def server_settings(server: ServerConfiguration) -> dict[str, Any]:
         "data_dir": PATHS["data_dir"],
         "shared_dir": PATHS["shared_dir"],
         "log_dir": PATHS["log_dir"],
+        **({**fetched, "addons_dir": PATHS["addons_dir"]} if server.data_modules else {}),
     }
 
 
@@ -84,8 +83,10 @@ def server_scripts() -> Mapping[str, str]:
         scripts[f"/usr/local/lib/openerp/openerp_server/{path.name}"] = bare_source(
             path.read_text(encoding="utf-8")
         )
-    for path in sorted((files / GUARD).glob("*.py")):
-        scripts[f"{PATHS['addons_dir']}/{GUARD}/{path.name}"] = bare_source(path.read_text(encoding="utf-8"))
+    for module in OURS:
+        for path in sorted((files / module).glob("*.py")):
+            text = bare_source(path.read_text(encoding="utf-8"))
+            scripts[f"{PATHS['addons_dir']}/{module}/{path.name}"] = text
     return scripts
 
 
@@ -115,12 +116,18 @@ def cloud_config(server: ServerConfiguration) -> dict[str, Any]:
     left_out = {f"from_{source}.py" for source in ("nightly", "debian") if source != server.package_source}
     if not server.tenants_parameter_path:
         left_out.add("tenants.py")
+    if not server.data_modules:
+        left_out.add("modules.py")
+    if server.environment == "production":
+        left_out.add("banner.py")
     texts |= {path: text for path, text in server_scripts().items() if path.rsplit("/", 1)[1] not in left_out}
     # 0644 is cloud-init's own default.
     files = [
         {"path": path, **({"permissions": "0755"} if "/sbin/" in path else {}), "content": texts[path]}
-        # Like beside like compresses best.
-        for path in sorted(texts, key=lambda path: (path.rsplit(".")[-1][::-1], path), reverse=True)
+        # Like beside like compresses best: one kind, and of that what ends alike.
+        for path in sorted(
+            texts, key=lambda path: (path.rsplit(".")[-1][::-1], texts[path][-40:], path), reverse=True
+        )
     ]
     return {
         "manage_etc_hosts": True,
@@ -164,11 +171,10 @@ def to_yaml(config: Mapping[str, Any]) -> str:
             if not isinstance(entry, dict):
                 lines.append(f"- {json.dumps(entry)}")
                 continue
-            start = "- "
+            lines.append("-")
             for name, part in entry.items():
-                shown = _block(part, "   ") if name == "content" else json.dumps(part)
-                lines.append(f"{start}{name}: {shown}")
-                start = "  "
+                shown = _block(part, "  ") if name == "content" else json.dumps(part)
+                lines.append(f" {name}: {shown}")
     return "\n".join(lines) + "\n"
 
 
@@ -177,6 +183,11 @@ def render_user_data(server: ServerConfiguration) -> str:
     config = cloud_config(server)
     check_keys(config)
     return "#cloud-config\n" + to_yaml(config)
+
+
+def _deflated(raw: bytes, memory: int) -> bytes:
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, memory)
+    return compressor.compress(raw) + compressor.flush()
 
 
 def encode_user_data(text: str) -> bytes:
@@ -188,8 +199,7 @@ def encode_user_data(text: str) -> bytes:
     raw = text.encode()
     if len(raw) <= USER_DATA_LIMIT_BYTES:
         return raw
-    compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9)
-    body = compressor.compress(raw) + compressor.flush()
+    body = min((_deflated(raw, level) for level in range(5, 10)), key=len)
     header = b"\x1f\x8b\x08\x00" + b"\x00" * 4 + b"\x02\xff"
     encoded = header + body + struct.pack("<II", zlib.crc32(raw), len(raw) & 0xFFFFFFFF)
     if len(encoded) > USER_DATA_LIMIT_BYTES:

@@ -20,6 +20,8 @@ PackageSource = Literal["nightly", "debian", "image"]
 
 MEBIBYTE: Final = 1024 * 1024
 MODULE: Final = r"[a-z][a-z0-9_]*"
+OURS: Final = ("openerp_guard",)
+"""Our own server-wide modules of Odoo."""
 FORMS: Final[dict[str, str]] = {
     "role": "app|web-client",
     "stack": r"[A-Za-z0-9][A-Za-z0-9_.-]*",
@@ -70,6 +72,10 @@ class ServerConfiguration:
     """Hash of the nightly build's .deb; required for `nightly`."""
     modules: tuple[str, ...] = ()
     """Standard modules installed when a database is first made."""
+    data_modules: tuple[tuple[str, str], ...] = ()
+    """Name and SHA-256 of each data module that is put on the addons path; none of them is installed."""
+    operations_bucket: str | None = None
+    """**output** Bucket with the archives of data modules; only with `data_modules`."""
 
     # Sizes (from core.sizing).
     workers: int
@@ -131,6 +137,16 @@ class ServerConfiguration:
         for module in self.modules:
             if not re.fullmatch(MODULE, module):
                 yield f"modules contains {module!r}, which is not the name of a module"
+        for module, sha256 in self.data_modules:
+            if not re.fullmatch(MODULE, module) or module in OURS:
+                yield f"data_modules contains {module!r}, which is not the name of a data module"
+            if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+                yield f"data_modules: the hash of {module} is {sha256!r}, not 64 hex digits"
+        if self.data_modules:
+            if self.offer == "saas":
+                yield "data_modules: saas has none"
+            if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", self.operations_bucket or ""):
+                yield f"operations_bucket is {self.operations_bucket!r}, which is not the name of a bucket"
         if self.workers < 1:
             yield f"workers is {self.workers}: without worker processes there is no websocket process"
         if self.role == "web-client" and self.cron_threads != 0:

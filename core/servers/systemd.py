@@ -25,6 +25,7 @@ UNITS: Final[tuple[str, ...]] = (
     "openerp-agents.service",
     "openerp-failed@.service",
 )
+MODULE_UNITS: Final[tuple[str, ...]] = ("openerp-modules.service",)
 TENANT_UNITS: Final[tuple[str, ...]] = (
     "openerp-tenants.service",
     "openerp-tenants.timer",
@@ -34,6 +35,7 @@ TENANT_UNITS: Final[tuple[str, ...]] = (
 
 
 def render_units(server: ServerConfiguration) -> dict[str, str]:
-    """Return each unit's text by its file name; units for tenants only where there are tenants."""
+    """Return each unit's text by its file name; those for tenants and data modules where there are some."""
     wanted = UNITS + (TENANT_UNITS if server.tenants_parameter_path else ())
+    wanted += MODULE_UNITS if server.data_modules else ()
     return {name: render(f"units/{name}.j2", server) for name in wanted}

@@ -186,6 +186,7 @@ def test_what_only_the_deployment_knows_reaches_the_user_data(deploy: Deploy) ->
         "file_system_id": "fs-0123456789abcdef0",
         "access_point_id": "fsap-0123456789abcdef0",
         "log_group_name": "app-server-logs-1234567",
+        "operations_bucket": "operations",
     }
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pulumi
 import pytest
+import yaml
 
 from core import outputs
 from tests.components.conftest import Graph
+from tests.deployment.looking import TEMPLATE, user_data
 from tests.deployment.program import run_stack
 
 COLOURS = {"name": "company_colours", "version": "1.0", "sha256": "a" * 64}
@@ -37,6 +40,12 @@ def test_what_development_has_proven_is_taken(stack: str) -> None:
     assert graph.stack_outputs[outputs.DATA_MODULES] == [COLOURS, PRICES]
     assert graph.stack_outputs[outputs.MODULE_LEDGER] == []
     assert "crm" in graph.stack_outputs[outputs.MODULES]
+    for template in graph.of(TEMPLATE):
+        files = {file["path"]: file["content"] for file in yaml.safe_load(user_data(template))["write_files"]}
+        told = json.loads(files["/etc/openerp/server.json"])
+        assert told["data_modules"] == {COLOURS["name"]: COLOURS["sha256"], PRICES["name"]: PRICES["sha256"]}
+        assert told["operations_bucket"] == graph.stack_outputs[outputs.OPERATIONS_BUCKET]
+        assert not {COLOURS["name"], PRICES["name"]} & set(told["modules"]), "a first start installs none"
 
 
 @pytest.mark.parametrize("stack", ["training", "prod"])

@@ -33,6 +33,12 @@ WEB_CLIENT: dict[str, Any] = {"role": "web-client", "cron_threads": 0}
 SAAS: dict[str, Any] = {"offer": "saas", "tenants_parameter_path": "/openerp/prod/tenants"}
 
 
+MODULES: dict[str, Any] = {
+    "data_modules": (("company_colours", "a1" * 32), ("company_prices", "b2" * 32)),
+    "operations_bucket": "operations-store-bucket-1234567",
+}
+
+
 class MakeServer(Protocol):
     def __call__(self, **changes: Any) -> ServerConfiguration: ...
 
@@ -45,7 +51,8 @@ def make_server() -> MakeServer:
     return make
 
 
-@pytest.fixture(params=["app", "web-client", "app saas", "web-client saas"])
+@pytest.fixture(params=["app", "web-client", "app saas", "web-client saas", "app modules"])
 def server(request: pytest.FixtureRequest, make_server: MakeServer) -> ServerConfiguration:
-    role, *saas = request.param.split()
-    return make_server(**(WEB_CLIENT if role == "web-client" else {}), **(SAAS if saas else {}))
+    role, *more = request.param.split()
+    kinds = {"saas": SAAS, "modules": MODULES}
+    return make_server(**(WEB_CLIENT if role == "web-client" else {}), **(kinds[more[0]] if more else {}))

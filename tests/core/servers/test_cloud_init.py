@@ -31,7 +31,7 @@ from core.servers.cloud_init import (
     cloud_config,
     to_yaml,
 )
-from tests.core.servers.conftest import SAAS, VALUES, WEB_CLIENT, MakeServer
+from tests.core.servers.conftest import MODULES, SAAS, VALUES, WEB_CLIENT, MakeServer
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "tests" / "data" / "cloud-init" / "schema-cloud-config-v1.json").read_text())
@@ -74,7 +74,7 @@ def servers(draw: st.DrawFn) -> ServerConfiguration:
             "database_name": draw(names_of_databases),
             "test_database_name": draw(names_of_databases) + ".test",
             "public_host": draw(hosts),
-            **(SAAS if draw(st.booleans()) else {}),
+            **draw(st.sampled_from([{}, SAAS, MODULES])),
         }
     )
 
@@ -165,14 +165,18 @@ def largest(make_server: MakeServer, **changes: Any) -> ServerConfiguration:
     )
 
 
-@pytest.mark.parametrize(
-    "role", [{}, WEB_CLIENT, {"package_source": "debian", "package_date": None, "package_sha256": None}]
-)
+DEBIAN: dict[str, Any] = {"package_source": "debian", "package_date": None, "package_sha256": None}
+WITHOUT_TENANTS: dict[str, Any] = {"offer": "hosted", "tenants_parameter_path": None}
+
+
+@pytest.mark.parametrize("environment", ["production", "training"])
+@pytest.mark.parametrize("role", [{}, WEB_CLIENT, DEBIAN, {**DEBIAN, **WITHOUT_TENANTS, **MODULES}])
 def test_the_largest_settings_fit_into_what_ec2_accepts(
-    make_server: MakeServer, role: dict[str, Any]
+    make_server: MakeServer, role: dict[str, Any], environment: str
 ) -> None:
     """With room to spare, so that a small change need not begin with a search for room."""
-    size = len(encode_user_data(render_user_data(largest(make_server, **role))))
+    server = largest(make_server, **role, environment=environment)
+    size = len(encode_user_data(render_user_data(server)))
     assert size <= USER_DATA_LIMIT_BYTES - ROOM_BYTES
 
 
@@ -213,6 +217,27 @@ def test_only_servers_with_tenants_carry_what_tenants_need(make_server: MakeServ
     }
 
 
+def test_only_servers_with_data_modules_carry_what_fetches_them(make_server: MakeServer) -> None:
+    without, with_modules = (
+        files_of(render_user_data(server)) for server in (make_server(), make_server(**MODULES))
+    )
+    assert set(with_modules) - set(without) == {
+        "/usr/local/lib/openerp/openerp_server/modules.py",
+        "/etc/systemd/system/openerp-modules.service",
+    }
+    told = json.loads(with_modules["/etc/openerp/server.json"])
+    assert told["data_modules"] == dict(MODULES["data_modules"])
+    assert told["operations_bucket"] == MODULES["operations_bucket"]
+    assert "operations_bucket" not in json.loads(without["/etc/openerp/server.json"])
+
+
+def test_servers_of_production_do_not_even_have_the_banner(make_server: MakeServer) -> None:
+    banner = "/usr/local/lib/openerp/addons/openerp_guard/banner.py"
+    assert banner not in files_of(render_user_data(make_server()))
+    for environment in ("development", "training"):
+        assert banner in files_of(render_user_data(make_server(environment=environment)))
+
+
 def test_yaml_of_any_text_reads_back_as_that_text() -> None:
     texts = [
         "a\n",
@@ -250,6 +275,15 @@ def test_yaml_of_any_text_reads_back_as_that_text() -> None:
         ({"database_port": 0}, "database_port"),
         ({"db_maxconn": 1}, "db_maxconn"),
         ({"administrator_secret_arn": "hunter2"}, "administrator_secret_arn"),
+        ({**MODULES, "operations_bucket": None}, "operations_bucket"),
+        ({**MODULES, "operations_bucket": "a/b"}, "operations_bucket"),
+        ({**MODULES, **SAAS}, "data_modules: saas has none"),
+        ({**MODULES, "data_modules": (("../x", "a" * 64),)}, "data_modules contains '../x'"),
+        (
+            {**MODULES, "data_modules": (("openerp_guard", "a" * 64),)},
+            "data_modules contains 'openerp_guard'",
+        ),
+        ({**MODULES, "data_modules": (("colours", "A" * 64),)}, "the hash of colours"),
     ],
 )
 def test_a_configuration_that_would_break_a_file_is_refused(

@@ -588,15 +588,46 @@ def test_a_tenants_instance_looks_at_its_own_database_with_its_own_role(
         json.dumps({"database_name": "acme", "database_role": "openerp_app_acme"})
     )
     seen: list[tuple[str, list[str]]] = []
-    monkeypatch.setattr(
-        serve, "wait_for_databases", lambda server, names: seen.append((server["database_role"], names))
-    )
+
+    def wait(server: common.Server, names: list[str]) -> str:
+        seen.append((server["database_role"], names))
+        return ""
+
+    monkeypatch.setattr(serve, "wait_for_databases", wait)
     monkeypatch.setattr(os, "execvp", lambda file, arguments: seen.append((file, arguments)))
     serve.serve(settings, "acme")
     assert seen == [
         ("openerp_app_acme", ["acme"]),
         ("odoo", ["odoo", "--config", str(tmp_path / "tenants" / "acme.conf")]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("environment", "banner", "shown"),
+    [
+        ("production", None, None),
+        ("training", None, "TRAINING SYSTEM"),
+        ("development", None, "DEVELOPMENT SYSTEM"),
+        ("training", "TRAINING SYSTEM - copy of production", "TRAINING SYSTEM - copy of production"),
+        ("production", "anything", None),
+    ],
+)
+def test_odoo_is_told_what_its_pages_say_of_the_system(
+    settings: common.Server,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: str,
+    banner: str | None,
+    shown: str | None,
+) -> None:
+    state = {"environment": environment, "origin": environment, **({"banner": banner} if banner else {})}
+    database = FakeDatabase({"ir_module_module"}, state, {})
+    monkeypatch.setattr(database, "close", lambda: None, raising=False)
+    monkeypatch.setattr(first_start, "connect", lambda server, name: database)
+    told: list[str | None] = []
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(os, "execvp", lambda file, arguments: told.append(os.environ.get("OPENERP_BANNER")))
+    serve.serve({**settings, "environment": environment})
+    assert told == [shown]
 
 
 def test_a_file_store_that_is_not_mounted_stops_the_first_start(
@@ -709,6 +740,13 @@ def test_new_tenants_start_and_removed_ones_stop(
 # What travels.
 
 
+def without_annotation(part: Any) -> Any:
+    """Return `x = 1` for `x: int = 1`."""
+    if isinstance(part, ast.AnnAssign) and part.value:
+        return ast.Assign(targets=[part.target], value=part.value, type_comment=None)
+    return part
+
+
 def what_runs(source: str) -> str:
     """Return the syntax of `source` less docstrings, annotations and what only type checkers read."""
     tree = ast.parse(source)
@@ -718,6 +756,10 @@ def what_runs(source: str) -> str:
         if not (isinstance(part, ast.If) and ast.unparse(part.test) == "TYPE_CHECKING")
     ]
     for node in ast.walk(tree):
+        for name, value in ast.iter_fields(node):
+            if isinstance(value, list):
+                plain = [without_annotation(part) for part in value]
+                setattr(node, name, plain)
         if isinstance(node, ast.arg):
             node.annotation = None
         if isinstance(node, ast.FunctionDef):
@@ -738,7 +780,9 @@ def what_runs(source: str) -> str:
     return ast.dump(tree)
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted(FOLDER.parent.glob("*/*.py")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
 def test_scripts_travel_without_comments_and_do_the_same(path: Path) -> None:
     source = path.read_text()
     bare = bare_source(source)
@@ -751,7 +795,36 @@ def test_bare_source_keeps_what_only_looks_like_a_comment() -> None:
         'def f(a: int = 1) -> str:\n    """Doc."""\n    # gone\n    return f"""# kept\n\n  {a}"""  # gone\n'
     )
     bare = bare_source(source)
-    assert bare == 'def f(a = 1):\n\treturn f"""# kept\n\n  {a}"""\n'
+    assert bare == 'def f(a=1):\n\treturn f"""# kept\n\n  {a}"""\n'
+
+
+def test_bare_source_closes_up_what_stands_apart_for_people_alone() -> None:
+    source = """\
+def f(
+    *values,
+    name="a",
+):
+    result: list[str] = [
+        f"{ name !r} of "
+        f"{len( values )}",
+        "x" "y",
+        "" "z",
+        1 if not values else - 1,
+    ]
+    return result if values is not None and "a" in values else lambda x : x
+"""
+    bare = bare_source(source)
+    assert bare == (
+        'def f(*values,name="a",):\n'
+        '\tresult=[f"{ name !r} of "f"{len( values )}","x" "y","" "z",1 if not values else-1,]\n'
+        '\treturn result if values is not None and"a"in values else lambda x:x\n'
+    )
+    results: list[Any] = []
+    for text in (source, bare):
+        names: dict[str, Any] = {}
+        exec(text, names)
+        results.append(names["f"]("a", "b"))
+    assert results[0] == results[1]
 
 
 def test_bare_source_keeps_the_imports_that_run_and_no_others() -> None:
@@ -776,7 +849,7 @@ def test_every_step_that_a_unit_runs_exists(server: ServerConfiguration) -> None
         for line in file["content"].splitlines()
         if line.startswith("ExecStart=/usr/local/sbin/openerp-server")
     }
-    assert wanted <= {*program.STEPS, "tenants"}
+    assert wanted <= {*program.STEPS, "tenants", "modules"}
 
 
 def test_odoo_comes_from_the_mirror_that_the_machine_is_set_up_with(monkeypatch: pytest.MonkeyPatch) -> None:

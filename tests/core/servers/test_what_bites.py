@@ -11,10 +11,8 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -22,7 +20,7 @@ from components.load_balancer import IDLE_TIMEOUT_SECONDS
 from core import names
 from core.servers import ServerConfiguration
 from core.servers.cloud_init import cloud_config
-from tests.core.servers.conftest import SAAS, WEB_CLIENT, MakeServer
+from tests.core.servers.conftest import MODULES, SAAS, WEB_CLIENT, MakeServer
 
 LOCAL_UNITS = ("openerp", "odoo", "srv-openerp")
 
@@ -232,6 +230,14 @@ def test_nginx_hides_versions_sets_headers_and_guards_cookies(server: ServerConf
     )
 
 
+def test_answers_say_which_environment_they_are_of_but_for_production(server: ServerConfiguration) -> None:
+    for environment in ("development", "training", "production"):
+        text = files(replace(server, environment=environment))["/etc/openerp/nginx-locations.conf"]
+        wanted = f"add_header X-OpenERP-Environment {environment} always;"
+        assert (wanted in text) is (environment != "production")
+        assert text.count("X-OpenERP-Environment") == int(environment != "production")
+
+
 def test_no_location_lets_headers_through_that_are_hidden_elsewhere(server: ServerConfiguration) -> None:
     # A list of a location's own replaces the outer one: static files once had X-Content-Type-Options twice.
     text = files(server)["/etc/openerp/nginx-locations.conf"]
@@ -270,6 +276,26 @@ def test_nginx_starts_only_after_the_login_page_was_served(server: ServerConfigu
         text = units(server)[f"{later}.service"]
         assert f"{earlier}.service" in " ".join(directives(text, "Requires")), later
         assert f"{earlier}.service" in " ".join(directives(text, "After")), later
+
+
+def test_data_modules_are_looked_at_each_time_before_odoo_runs(make_server: MakeServer) -> None:
+    """Not `RemainAfterExit`: each start of Odoo's unit starts this one again."""
+    there = units(make_server(**MODULES))
+    modules = there["openerp-modules.service"]
+    assert directives(modules, "ReadWritePaths") == ["/usr/local/lib/openerp/addons"]
+    assert directives(modules, "RemainAfterExit") == []
+    assert directives(modules, "Type") == ["oneshot"]
+    for name in ("openerp-first-start.service", "openerp-odoo.service"):
+        for key in ("Requires", "After"):
+            assert "openerp-modules.service" in directives(there[name], key)
+    assert "openerp-modules" not in "".join(units(make_server()).values())
+
+
+def test_odoo_cannot_change_what_is_on_its_addons_path(server: ServerConfiguration) -> None:
+    for name, text in services(server).items():
+        if name not in ("openerp-install.service", "openerp-agents.service", "openerp-modules.service"):
+            assert directives(text, "ProtectSystem") == ["strict"], name
+            assert "/usr" not in " ".join(directives(text, "ReadWritePaths")), name
 
 
 def test_a_restart_of_odoo_does_not_stop_nginx(server: ServerConfiguration) -> None:
@@ -375,7 +401,8 @@ def test_nginx_itself_accepts_the_configuration(server: ServerConfiguration, tmp
 def test_systemd_finds_our_services_well_fenced(make_server: MakeServer, tmp_path: Path) -> None:
     """The goal is an exposure of 4.0 at most; `--offline` looks at the file, not at a running system."""
     exposures: dict[str, float] = {}
-    for name, text in services(make_server(**SAAS)).items():
+    found_in = services(make_server(**SAAS)) | services(make_server(**MODULES))
+    for name, text in found_in.items():
         path = tmp_path / name.replace("@.", "@x.")
         path.write_text(text)
         done = subprocess.run(
@@ -397,40 +424,6 @@ def test_odoo_in_training_reaches_the_private_network_alone(server: ServerConfig
         assert ("any" in directives(unit, "IPAddressDeny")) is (environment == "training")
         allowed = " ".join(directives(unit, "IPAddressAllow")).split()
         assert allowed == (["localhost", server.vpc_cidr] if environment == "training" else [])
-
-
-class _DeniedError(Exception):
-    """Stands for Odoo's AccessDenied."""
-
-
-@pytest.mark.parametrize("database", ["openerp_copy", "openerp2", "postgres"])
-def test_rpc_reaches_no_database_outside_the_filter(
-    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch, database: str
-) -> None:
-    """On a stand-in for Odoo; tests/e2e/test_other_databases.py shows it on a real one."""
-    pattern = re.compile(odoo_conf(make_server())["dbfilter"])
-    http, exceptions, service = (ModuleType(f"odoo.{name}") for name in ("http", "exceptions", "service"))
-    http.db_filter = lambda names, host: [name for name in names if pattern.match(name)]  # type: ignore[attr-defined]
-    exceptions.AccessDenied = _DeniedError  # type: ignore[attr-defined]
-    for name in ("common", "db", "model"):
-        part = ModuleType(name)
-        part.dispatch = lambda method, params: (method, *params)  # type: ignore[attr-defined]
-        setattr(service, name, part)
-    odoo = ModuleType("odoo")
-    odoo.http = http  # type: ignore[attr-defined]
-    for module in (odoo, http, exceptions, service):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    guard = "/usr/local/lib/openerp/addons/openerp_guard/__init__.py"
-    exec(compile(files(make_server())[guard], guard, "exec"), {})
-    common, model, db = service.common, service.model, service.db
-    assert common.dispatch("authenticate", ["openerp", "a"]) == ("authenticate", "openerp", "a")
-    assert common.dispatch("version", []) == ("version",)
-    assert model.dispatch("execute_kw", ["openerp_test", 2]) == ("execute_kw", "openerp_test", 2)
-    assert db.exp_db_exist("openerp")
-    assert not db.exp_db_exist(database)
-    for call in (common.dispatch, model.dispatch):
-        with pytest.raises(_DeniedError):
-            call("authenticate", [database, "a"])
 
 
 def test_our_module_of_odoo_has_what_odoo_writes_into_a_new_database(server: ServerConfiguration) -> None:

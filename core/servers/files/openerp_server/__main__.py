@@ -28,6 +28,10 @@ def main(arguments: list[str]) -> int:
             from . import tenants  # only servers of the offer saas have it
 
             tenants.reconcile(common.read_server())
+        elif step == "modules":
+            from . import modules  # only servers with data modules have it
+
+            modules.fetch_modules(common.read_server())
         else:
             STEPS[step](common.read_server(), *rest)
     except common.StepError as failure:

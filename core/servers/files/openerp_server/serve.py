@@ -27,24 +27,28 @@ class Waiting(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
-def refuse_what_is_not_ours(server: common.Server, name: str) -> None:
-    """Raise `StepError` when the database `name` must not be served; another error while it is away."""
+def banner_of(server: common.Server, name: str) -> str:
+    """Return what the pages of the database `name` say of the system.
+
+    Raises `StepError` when it must not be served; another error while it is away.
+    """
     database = first_start.connect(server, name)
     try:
         if reason := first_start.why_not_ours(database, name, server["environment"]):
             raise common.StepError(reason)
+        return database.state("banner") or f"{server['environment'].upper()} SYSTEM"
     finally:
         database.close()
 
 
-def wait_for_databases(server: common.Server, names: list[str]) -> None:
-    """Return once all databases answer and are ours; raise `StepError` when one is not."""
+def wait_for_databases(server: common.Server, names: list[str]) -> str:
+    """Return the first database's banner once all answer and are ours; raise `StepError` when one is not."""
     answering: list[ThreadingHTTPServer] = []
 
-    def look() -> None:
+    def look() -> str:
         try:
-            for name in names:
-                refuse_what_is_not_ours(server, name)
+            first, *_ = [banner_of(server, name) for name in names]
+            return first
         except common.StepError:
             raise
         except Exception:
@@ -54,7 +58,7 @@ def wait_for_databases(server: common.Server, names: list[str]) -> None:
             raise
 
     try:
-        common.keep_trying("databases", look, seconds=common.FOREVER)
+        return common.keep_trying("databases", look, seconds=common.FOREVER)
     finally:
         for waiting in answering:
             waiting.shutdown()
@@ -67,6 +71,8 @@ def serve(server: common.Server, tenant: str = "") -> None:
     names = [server["database_name"]]
     if not tenant:
         names.append(server["test_database_name"])
-    wait_for_databases(server, names)
+    banner = wait_for_databases(server, names)
     os.environ.pop("PYTHONPATH", None)
+    if server["environment"] != "production":
+        os.environ["OPENERP_BANNER"] = banner
     os.execvp("odoo", ["odoo", "--config", str(configuration)])  # noqa: S606  no shell is wanted
