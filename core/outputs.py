@@ -77,6 +77,7 @@ DATA_SUBNET_IDS: Final = "data_subnet_ids"
 SERVER_SUBNET_IDS: Final = "server_subnet_ids"
 REGION: Final = "region"
 RELEASE: Final = "release"
+PACKAGE: Final = "package"
 ENVIRONMENT: Final = "environment"
 OFFER: Final = "offer"
 MODULES: Final = "modules"
@@ -231,6 +232,11 @@ OUTPUTS: Final[tuple[OutputDescription, ...]] = (
     _o(SERVER_SUBNET_IDS, "list of strings", "Subnets of the servers, one a zone."),
     _o(REGION, "string", "AWS region of the stack."),
     _o(RELEASE, "string", "Release of OpenERP that the servers install."),
+    _o(
+        PACKAGE,
+        "{source, date, sha256, server_image}",
+        "Where they get it from: `package` and `serverImage` of the settings. A checkpoint remembers it.",
+    ),
     _o(ENVIRONMENT, "string", "`development`, `training` or `production`."),
     _o(OFFER, "string", "`internal`, `hosted` or `saas`."),
     _o(

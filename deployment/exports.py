@@ -117,6 +117,7 @@ def what_operators_read(
         outputs.SERVER_SUBNET_IDS: network.server_subnet_ids,
         outputs.REGION: settings.region,
         outputs.RELEASE: settings.release,
+        outputs.PACKAGE: {**settings.package.model_dump(), "server_image": settings.server_image},
         outputs.ENVIRONMENT: settings.environment,
         outputs.OFFER: settings.offer,
         outputs.MODULES: list(settings.modules),
