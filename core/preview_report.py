@@ -97,6 +97,52 @@ def render(preview: Mapping[str, object], *, stack: str) -> str:
     return _with_details(text, _details(steps), stack=stack)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """Something that is replaced or deleted."""
+
+    name: str
+    type: str
+    what: str
+    """`replaced`, `deleted`, or that it is kept in the cloud."""
+    holds_data: bool
+    stays: bool
+    """Whether the one that is there now stays in the cloud, used by nothing."""
+    protected: bool
+    """Whether Pulumi will refuse."""
+
+
+def losses(preview: Mapping[str, object]) -> tuple[list[Loss], int]:
+    """Return what `preview` replaces and deletes, data first, and how many other resources change.
+
+    Raises ValueError where `preview` is not the JSON of `pulumi preview --json`.
+    """
+    steps = _steps(preview)
+    lost = sorted((step for step in steps if step.op in ("replace", *_DELETING)), key=_gravity)
+    others = sum(step.op in ("create", "update", "import") for step in steps)
+    return [
+        Loss(
+            name=step.name,
+            type=step.type,
+            what=_verb(step),
+            holds_data=step.type in DATA_TYPES,
+            stays=step.retained,
+            protected=step.protected,
+        )
+        for step in lost
+    ], others
+
+
+def planned(preview: Mapping[str, object], type_: str) -> list[Mapping[str, object]]:
+    """Return the inputs that resources of a type are to have, of those that `preview` changes."""
+    found = []
+    for raw in map(_mapping, _sequence(preview.get("steps"))):
+        chain = str(raw.get("urn", "")).split("::")
+        if len(chain) > 3 and chain[2].rpartition("$")[2] == type_ and raw.get("newState"):
+            found.append(_mapping(_mapping(raw["newState"]).get("inputs")))
+    return found
+
+
 def _steps(preview: Mapping[str, object]) -> list[_Step]:
     if not ({"steps", "changeSummary", "diagnostics", "duration"} & set(preview)):
         raise ValueError(

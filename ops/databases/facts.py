@@ -127,6 +127,18 @@ def rows_of(connection: psycopg.Connection[Any], table: str) -> int | None:
     return counted
 
 
+def written(connection: psycopg.Connection[Any]) -> dict[str, tuple[int, int, int]]:
+    """Return how many rows were inserted, deleted and updated in each table since the server counts them.
+
+    By `schema.table` as SQL writes it. What ended in the last seconds may not be among them yet.
+    """
+    rows = connection.execute(
+        "select quote_ident(schemaname) || '.' || quote_ident(relname), n_tup_ins, n_tup_del, n_tup_upd "
+        "from pg_stat_user_tables"
+    )
+    return {table: (inserted, deleted, updated) for table, inserted, deleted, updated in rows}
+
+
 def count(
     server: Server, database: str, tables: Iterable[str], role: str | None, jobs: int
 ) -> dict[str, int]:

@@ -69,19 +69,20 @@ class FileStore:
             return files.look(self._folder(database))
         return self._ask("look_on_server", database, "look at the file store")
 
-    def check(self, database: str, wanted: list[str]) -> dict[str, Any]:
+    def check(self, database: str, wanted: list[str], role: str = "", secret: str = "") -> dict[str, Any]:
         """Read every stored file that attachments name, see `ops.site.files.check`.
 
-        A server takes the names from the database that it serves itself.
+        A server takes the names from the database itself: as `role`, with the password in the secret of that
+        ARN, or as the role that it serves with.
         """
         if self.mounted is not None:
             return files.check(self._folder(database), wanted)
-        return self._ask("check_on_server", database, "check the file store")
+        return self._ask("check_on_server", database, "check the file store", role=role, secret=secret)
 
-    def _ask(self, function: str, database: str, what: str) -> dict[str, Any]:
+    def _ask(self, function: str, database: str, what: str, **more: str) -> dict[str, Any]:
         instance = self.instance or self.servers.one()
         found: dict[str, Any] = self.servers.python(
-            instance, Path(files.__file__), function, {"database": database}, what=what, seconds=3600
+            instance, Path(files.__file__), function, {"database": database, **more}, what=what, seconds=3600
         )
         return found
 

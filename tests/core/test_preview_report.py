@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.preview_report import COMMENT_LIMIT, DATA_TYPES, marker, render
+from core.preview_report import COMMENT_LIMIT, DATA_TYPES, losses, marker, planned, render
 from core.property_diff import SIGNATURE_KEY, UNKNOWN_SENTINELS, changes
 
 UNKNOWN_STRING = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
@@ -107,6 +107,39 @@ def test_a_retained_database_that_is_replaced_still_raises_the_alarm() -> None:
         step("replace", INSTANCE, "db", oldState=state({}, retainOnDelete=True), newState=state({}))
     )
     assert "a new, empty one takes its place" in text
+
+
+def test_losses_are_what_goes_with_data_first_and_the_rest_is_counted() -> None:
+    policy = "aws:iam/rolePolicy:RolePolicy"
+    preview = {
+        "steps": [
+            step("replace", policy, "role", oldState=state({}), newState=state({})),
+            step("replace", INSTANCE, "db", oldState=state({}, retainOnDelete=True), newState=state({})),
+            step("update", policy, "other", oldState=state({}), newState=state({})),
+            step("create", policy, "new", newState=state({})),
+            step("same", policy, "same", oldState=state({}), newState=state({})),
+        ]
+    }
+    lost, others = losses(preview)
+    assert [(loss.name, loss.what, loss.holds_data, loss.stays) for loss in lost] == [
+        ("db", "replaced", True, True),
+        ("role", "replaced", False, False),
+    ]
+    assert others == 2
+    with pytest.raises(ValueError, match="not the JSON"):
+        losses({})
+
+
+def test_what_resources_of_a_type_are_to_be_can_be_asked() -> None:
+    preview = {
+        "steps": [
+            step("replace", INSTANCE, "db", oldState=state({"size": 1}), newState=state({"size": 2})),
+            step("delete", INSTANCE, "old", oldState=state({"size": 3})),
+            step("create", "aws:s3/bucket:Bucket", "b", newState=state({"size": 4})),
+        ]
+    }
+    assert planned(preview, "aws:rds/instance:Instance") == [{"size": 2}]
+    assert planned({}, "aws:rds/instance:Instance") == []
 
 
 def test_a_protected_resource_is_said_to_be_refused() -> None:
