@@ -15,8 +15,15 @@ from xml.sax.saxutils import escape
 import time_machine
 
 from local.emulator.determinism import Determinism
-from local.emulator.internal import CHANGES, HEALTH, PREFIX, TOKEN_IN_WSGI, Answer, Internal, answer
-from local.emulator.journal import Entry, Journal, changes_something, operation, replayable
+from local.emulator.internal import CHANGES, PREFIX, TOKEN_IN_WSGI, Answer, Internal, answer
+from local.emulator.journal import (
+    Entry,
+    Journal,
+    changes_something,
+    momentary,
+    operation,
+    replayable,
+)
 
 log = logging.getLogger("emulator")
 
@@ -173,9 +180,9 @@ class Application:
             return None
         if not hmac.compare_digest(environ.pop(TOKEN_IN_WSGI, ""), self._token):
             return answer({"message": "the token is missing or wrong"}, "403 Forbidden")
-        if path == HEALTH:
-            return self._internal.health(body)
-        return answer({"changes": self._number}) if path == CHANGES else None
+        if path == CHANGES:
+            return answer({"changes": self._number})
+        return self._internal.at_once(path, body)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         body = _read_body(environ)
@@ -190,7 +197,9 @@ class Application:
         changing = changes_something(environ, body)
         with self.lock:
             began = time.time()
-            if changing:
+            if momentary(environ):
+                status, headers, data = self._answer(environ, body)
+            elif changing:
                 status, headers, data = self._handle(environ, body)
             else:
                 with self._determinism.of(f"read {self._number}"):

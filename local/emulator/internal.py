@@ -1,7 +1,7 @@
 """What the servers' side asks of the emulator beyond AWS's API, below the path `/_openerp/`.
 
 Private keys are among it, and the servers themselves reach the emulator's port: every request has to carry
-the token that is in the home. What changes something but `health` is journaled as any other request is.
+the token that is in the home. What changes something of moto's is journaled as any other request is.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ log = logging.getLogger("emulator")
 PREFIX = "/_openerp/"
 TOKEN = "X-Openerp-Token"  # noqa: S105  the name of a header
 TOKEN_IN_WSGI = "HTTP_X_OPENERP_TOKEN"  # noqa: S105  the same, as WSGI has it
-CHANGES, HEALTH = PREFIX + "changes", PREFIX + "health"
-"""Answered without waiting for other requests: they touch nothing of moto's."""
+CHANGES = PREFIX + "changes"
+LONGEST = 20.0
+"""Seconds for which a question for commands may wait for one."""
 AGAIN = 1.0
 """Seconds after which it is tried again to finish the instance refreshes that nobody takes care of."""
 
@@ -84,10 +85,21 @@ class Internal:
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
 
-    def health(self, body: bytes) -> Answer:
-        """Takes a report of the load balancer on the health of its targets."""
-        self._nodes.report(json.loads(body))
-        return answer({})
+    def at_once(self, path: str, body: bytes) -> Answer | None:
+        """Answers what does not wait for other requests, because it touches nothing of moto's; else None."""
+        known: dict[str, Callable[[Any], Any]] = {
+            "health": self._nodes.report,
+            "online": lambda given: self._nodes.report_online(given["region"], given["instances"]),
+            "commands/due": self._due,
+            "commands/ended": self._nodes.commands.ended,
+        }
+        handler = known.get(path.removeprefix(PREFIX))
+        return None if handler is None else answer(handler(json.loads(body)) or {})
+
+    def _due(self, given: dict[str, Any]) -> Any:
+        """The commands that servers are to run; waits for one."""
+        running = [(row["command"], row["instance"]) for row in given["running"]]
+        return self._nodes.commands.due(given["region"], running, min(LONGEST, given["seconds"]))
 
     def __call__(self, environ: dict[str, Any], body: bytes) -> Answer:
         """Answers a request; called where moto's objects may be touched."""

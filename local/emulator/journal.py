@@ -22,6 +22,10 @@ READING = (
 """How the name of an operation begins that changes nothing worth keeping."""
 
 
+MOMENTARY = frozenset({"AmazonSSM.SendCommand", "AmazonSSM.CancelCommand"})
+"""Operations on processes of this moment: a replay would run a command on a server for a second time."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One request in the form in which a WSGI server hands it over."""
@@ -49,6 +53,11 @@ def changes_something(environ: dict[str, Any], body: bytes) -> bool:
     """Whether the request must be replayed to restore the state after it. In doubt, yes."""
     name = operation(environ, body)
     return name not in {"GET", "HEAD", "OPTIONS"} and not name.lower().startswith(READING)
+
+
+def momentary(environ: dict[str, Any]) -> bool:
+    """Whether the request is never to be replayed, although it does something."""
+    return environ.get("HTTP_X_AMZ_TARGET") in MOMENTARY
 
 
 def _portable(environ: dict[str, Any]) -> dict[str, Any]:

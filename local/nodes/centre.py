@@ -18,6 +18,7 @@ from pathlib import Path
 from local.nodes import groups, reconcile, status
 from local.nodes.balancers import Balancers
 from local.nodes.cloud import CloudError, Endpoint, Reader
+from local.nodes.commands import Commands
 from local.nodes.hardware import Hardware
 from local.nodes.model import Cloud, Instance, Target
 from local.nodes.reconcile import UP, Actual, Phase, Server, Settings
@@ -29,7 +30,7 @@ ROUND = 0.5
 REREAD = 5.0
 """Seconds after which everything is read although no request changed it: databases change by themselves."""
 REPORT = 2.0
-"""Seconds between two reports of the targets' health to the emulator that say the same."""
+"""Seconds between two reports to the emulator that say the same: how targets are, who takes commands."""
 AGAIN = 20.0
 """Seconds before a group's next server is replaced, and before a boot that failed is tried again."""
 POWER_OFF = 20.0
@@ -74,6 +75,7 @@ class Centre:
         self._region = region
         self._hardware = hardware
         self._balancers = balancers
+        self._commands = Commands(home, region, hardware.script)
         self._reader: Reader | None = None
         self._cloud: Cloud | None = None
         self._changes = -1
@@ -88,6 +90,7 @@ class Centre:
 
     def run(self, stopping: threading.Event) -> None:
         """Work until told to stop, or until the home is deleted."""
+        self._commands.start()
         while not stopping.is_set() and self._hardware.directory.exists():
             began = time.monotonic()
             self._errors = {}
@@ -113,6 +116,7 @@ class Centre:
 
     def close(self) -> None:
         """Shut every server down, shortly, and end."""
+        self._commands.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
         running = [name for name, slot in self._slots.items() if slot.phase in UP]
         if running:
@@ -142,6 +146,7 @@ class Centre:
         if self._reader is None or self._reader.endpoint != endpoint:
             self._reader = Reader(endpoint, self._region)
             self._changes = -1
+            self._reported = (0.0, None)
             self._hardware.endpoint_moved(endpoint.port)
         changes = endpoint.changes()
         now = time.monotonic()
@@ -177,11 +182,17 @@ class Centre:
                 slot.drained = over or (now - slot.since > ROUND and self._balancers.sessions(name) == 0)
 
     def _tell(self, cloud: Cloud, reader: Reader) -> None:
-        """Report to the emulator how the targets are, and take the next step of each group."""
+        """Report to the emulator how the servers are, and take the next step of each group."""
         now = time.monotonic()
-        if self._health != self._reported[1] or now - self._reported[0] > REPORT:
+        online = sorted(
+            name
+            for name, slot in self._slots.items()
+            if slot.phase in ("booting", "running", "draining") and self._hardware.booted(name)
+        )
+        if (self._health, online) != self._reported[1] or now - self._reported[0] > REPORT:
             reader.endpoint.ask("POST", "health", self._health)
-            self._reported = (now, self._health)
+            reader.endpoint.ask("POST", "online", {"region": self._region, "instances": online})
+            self._reported = (now, (self._health, online))
         conditions = {
             name: groups.Condition(
                 alive=slot.phase in UP, seconds=now - slot.started, answered=slot.phase != "booting"

@@ -20,6 +20,7 @@ from local.nodes.model import Cloud, Instance, Vpc
 from local.nodes.network import METADATA_ADDRESS, PROXIED_PORTS, PROXY_ADDRESS, Network, router_address
 from local.nodes.reconcile import Settings
 from local.nodes.relay import Relay
+from local.nodes.shell import Ended, Script, undeliverable
 from local.nodes.status import last_lines
 
 log = logging.getLogger("nodes")
@@ -206,6 +207,19 @@ class Hardware:
         """Whether a server runs."""
         running = self._running.get(name)
         return running is not None and running.machine.alive()
+
+    def booted(self, name: str) -> bool:
+        """Whether a server takes commands."""
+        running = self._running.get(name)
+        return running is not None and running.machine.booted()
+
+    def script(self, name: str, script: Script, cancelled: threading.Event) -> Ended:
+        """Run a script of Run Command in a server."""
+        running = self._running.get(name)
+        if running is None:
+            return undeliverable()
+        more = {"AWS_SSM_INSTANCE_ID": name, "AWS_SSM_REGION_NAME": self._region}
+        return running.machine.script(script, cancelled, more=more)
 
     def power_off(self, name: str, seconds: float) -> None:
         """Shut a server down, and take its network away; its disk stays."""

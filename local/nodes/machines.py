@@ -14,15 +14,16 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Final
 
-from local.nodes import namespaces
+from local.nodes import namespaces, shell
 from local.nodes.file_systems import MountError, provide
 from local.nodes.model import AccessPoint, Instance
+from local.processes import identity
 
 CONSOLE_BYTES: Final = 1_000_000
 """How long a console log grows before it is put aside; one old log is kept."""
@@ -34,6 +35,15 @@ CAPABILITIES: Final = ("CAP_BPF", "CAP_IPC_LOCK", "CAP_NET_ADMIN", "CAP_PERFMON"
 SYSTEM_CALLS: Final = ("bpf",)
 AFTER_KILL: Final = 10.0
 """Seconds for the kernel to end what was killed."""
+BOOTED: Final = "run/cloud-init/result.json"
+"""What cloud-init leaves at the end of a boot, when all that user data name is there."""
+ENVIRONMENT: Final = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+}
+"""Of commands inside."""
+GOING: Final = 0.5
+"""Seconds in which it shows whether a command was killed because its server ended."""
 
 
 class MachineError(Exception):
@@ -45,6 +55,12 @@ def _children(pid: int) -> list[int]:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def _enter(leader: int) -> list[str]:
+    """What comes before a command that is to be run inside."""
+    namespaces_of_it = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
+    return ["nsenter", "--target", str(leader), *namespaces_of_it, "--root", "--wd", "--"]
 
 
 def _plain(user_data: bytes) -> bytes:
@@ -209,31 +225,42 @@ class Machine:
         found = _children(self._process.pid)
         return found[-1] if found else None
 
+    def booted(self) -> bool:
+        """Whether its first process is done with what the user data say; services may still start."""
+        leader = self._leader()
+        # A link of the server's own making: it is not followed.
+        return leader is not None and os.path.lexists(f"/proc/{leader}/root/{BOOTED}")
+
     def run(self, *command: str) -> CompletedProcess[str]:
         """Run a command inside, as root, and return what became of it."""
         leader = self._leader()
         if leader is None:
             return CompletedProcess(command, 255, "", f"{self.instance.id} does not run")
-        enter = (
-            "nsenter",
-            "--target",
-            str(leader),
-            "--mount",
-            "--uts",
-            "--ipc",
-            "--net",
-            "--pid",
-            "--cgroup",
-        )
         return subprocess.run(
-            [*enter, "--root", "--wd", "--", *command],
+            [*_enter(leader), *command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},
+            env=ENVIRONMENT,
             check=False,
         )
+
+    def script(
+        self, script: shell.Script, cancelled: threading.Event, *, more: Mapping[str, str]
+    ) -> shell.Ended:
+        """Run a script inside, as root, as Run Command does; `more` is added to its environment."""
+        leader = self._leader()
+        known = identity(leader) if leader is not None else None
+        if leader is None or known is None:
+            return shell.undeliverable()
+        ended = shell.run(_enter(leader), script, {**ENVIRONMENT, **more}, cancelled)
+        until = time.monotonic() + GOING
+        while ended.code < 0 and time.monotonic() < until:
+            if identity(leader) != known:
+                return shell.undeliverable(ended.started)
+            time.sleep(0.02)
+        return ended
 
     # End
 

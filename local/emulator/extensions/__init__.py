@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MODULES = (
     "autoscaling", "backup", "backup_jobs", "budgets", "ec2", "efs", "elbv2", "iam", "images", "logs", "rds",
-    "restore_testing", "s3",
+    "restore_testing", "s3", "ssm",
 )  # fmt: skip
 
 

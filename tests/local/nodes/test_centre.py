@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 
 from local.emulator import Emulator, running, start, stop
+from local.nodes import shell
 from local.nodes.balancers import Balancers
 from local.nodes.centre import Centre
 from local.nodes.hardware import Hardware
@@ -62,6 +63,15 @@ class Machines:
 
     def alive(self, name: str) -> bool:
         return self.servers.get(name) == "on"
+
+    def booted(self, name: str) -> bool:
+        return self.alive(name)
+
+    def script(self, name: str, script: shell.Script, cancelled: threading.Event) -> shell.Ended:
+        """On this machine, as if it were the server."""
+        if not self.alive(name):
+            return shell.undeliverable()
+        return shell.run([], script, {"PATH": os.environ["PATH"], "SERVER": name}, cancelled)
 
     def power_off(self, name: str, seconds: float) -> None:
         self.servers[name] = "off"
@@ -264,6 +274,33 @@ def test_a_server_of_no_group_is_booted_from_a_template_and_gone_when_it_is_term
     ec2.terminate_instances(InstanceIds=[name])
     wait_until(lambda: name not in place.machines.servers)
     assert place.settled()
+
+
+def test_a_command_runs_on_a_server_and_is_lost_with_it(place: Place) -> None:
+    ssm, (first, second) = place.client("ssm"), members(place.emulator)
+
+    def online() -> list[str]:
+        rows = ssm.describe_instance_information()["InstanceInformationList"]
+        return sorted(row["InstanceId"] for row in rows)
+
+    wait_until(lambda: online() == sorted((first, second)))
+    sent = ssm.send_command(
+        DocumentName="AWS-RunShellScript",
+        InstanceIds=[first, second],
+        Parameters={"commands": ["echo $SERVER"]},
+    )["Command"]["CommandId"]
+
+    def ended(name: str) -> bool:
+        return bool(found(name)["Status"] not in ("Pending", "InProgress"))
+
+    def found(name: str) -> Any:
+        return ssm.get_command_invocation(CommandId=sent, InstanceId=name)
+
+    wait_until(lambda: ended(first) and ended(second))
+    assert found(first)["StandardOutputContent"] == f"{first}\n"
+    place.machines.servers[first] = "dead"
+    wait_until(lambda: first not in online())
+    wait_until(place.settled)
 
 
 def test_it_waits_for_an_emulator_that_is_stopped_and_keeps_the_servers(place: Place) -> None:

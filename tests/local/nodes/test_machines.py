@@ -12,8 +12,10 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from local.nodes.machines import Machine, MachineError
 from local.nodes.model import AccessPoint, CreationInfo, Instance
 from local.nodes.namespaces import hierarchies, launch, own_group, sweep
 from local.nodes.requirements import missing
+from local.nodes.shell import Ended, Script
 from local.processes import identity
 
 lacking = missing()
@@ -158,6 +161,34 @@ def life(place: Path) -> dict[str, object]:
     return seen
 
 
+def scripts(place: Path) -> dict[str, object]:
+    """Scripts of Run Command in a server that ends in the midst of one."""
+    root = tiny_root(place / "image", "mkdir /run/cloud-init; : > /run/cloud-init/result.json")
+    copied(root, ("mkdir",))
+    (root / "usr/bin").mkdir(exist_ok=True)
+    server = machine(place, root, instance())
+
+    def run(text: str, seconds: float = 30) -> Ended:
+        return server.script(Script(text=text, seconds=seconds), threading.Event(), more={"MORE": "more"})
+
+    seen: dict[str, object] = {"off": [server.booted(), run("id").details]}
+    server.start()
+    until(server.booted)
+    seen["on"] = run("id -u; pwd; cat /etc/machine-id; echo $MORE $$ 2>&1").stdout.split()[:4]
+    seen["own processes"] = run("test $$ -lt 1000").status
+    seen["interpreter"] = run(f"#!{shutil.which('cat')}\nas it is").stdout.splitlines()[1:]
+    seen["late"] = run("sleep 60", 0.5).details
+    ends: list[Ended] = []
+    thread = threading.Thread(target=lambda: ends.append(run("echo begun; sleep 60")))
+    thread.start()
+    time.sleep(1)
+    server.kill()
+    thread.join()
+    seen["lost"] = [(each.status, each.details, each.code) for each in ends]
+    server.remove()
+    return seen
+
+
 def stubborn(place: Path) -> dict[str, object]:
     """A server that takes no notice of a power-off."""
     server = machine(place, tiny_root(place / "image", STUBBORN), instance())
@@ -234,6 +265,18 @@ def test_a_server_keeps_its_disk_until_it_is_removed(tmp_path: Path) -> None:
         "mounts": False,
         "left": [],
         "file store": ["file"],
+    }
+
+
+@needs_machine
+def test_scripts_run_in_a_server_as_root_and_end_with_it(tmp_path: Path) -> None:
+    assert seen("scripts", tmp_path) == {
+        "off": [False, "Undeliverable"],
+        "on": ["0", "/usr/bin", sha256(instance().id.encode()).hexdigest()[:32], "more"],
+        "own processes": "Success",
+        "interpreter": ["as it is"],
+        "late": "ExecutionTimedOut",
+        "lost": [["Failed", "Undeliverable", -1]],
     }
 
 
