@@ -115,7 +115,7 @@ def bootstrap(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON; progress to stderr.")] = False,
 ) -> None:
-    """Make what an empty AWS account needs: state bucket, key, and GitHub's two roles.
+    """Make what an empty AWS account needs: state bucket, key, and GitHub's roles.
 
     It looks before it makes: run it again at any time, nothing changes that is right already. Try it with
     `--dry-run` first. Needs the credentials of an administrator, this once; deployments use the roles.

@@ -1,8 +1,9 @@
 """`ops bootstrap`: what must exist in an AWS account before the first `pulumi up`.
 
 A versioned, encrypted state bucket, the KMS key of the state's secrets, and, for a GitHub repository, its
-identity provider with two roles: one that previews, one that deploys inside a permissions boundary. Every
-step looks first and changes only what differs, so that a second run changes nothing.
+identity provider with three roles: one that previews, one that deploys inside a permissions boundary, one
+for drills on a schedule. Every step looks first and changes only what differs, so that a second run changes
+nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from botocore.exceptions import (
 
 from core.names import PROJECT
 from ops import bootstrap_policies as policies
+from ops import drill_policies
 from ops.bootstrap_policies import Account, Document, Names
 
 TAGS: Final = [{"Key": policies.PROJECT_TAG, "Value": PROJECT}]
@@ -76,6 +78,11 @@ class Request:
             raise BootstrapError(f"--github: {self.repository!r} is not owner/name")
         if wrong := [name for name in self.environments if not re.fullmatch(r"[\w.-]+", name)]:
             raise BootstrapError(f"--environment: {wrong[0]!r} is no name of a GitHub environment")
+        if drill_policies.ENVIRONMENT in self.environments:
+            raise BootstrapError(
+                f"--environment: {drill_policies.ENVIRONMENT!r} is that of scheduled drills, which nobody "
+                "approves: a deployment needs another one"
+            )
         if not self.environments:
             raise BootstrapError("--environment: at least one is needed for the deploy role")
         if not 1 <= self.old_version_days <= 3650:
@@ -101,6 +108,7 @@ class Result:
     key_alias: str
     preview_role_arn: str | None
     deploy_role_arn: str | None
+    drill_role_arn: str | None
     workload_boundary_arn: str | None
     actions: tuple[Action, ...]
     next_commands: tuple[str, ...]
@@ -333,7 +341,7 @@ def _foreign_bucket(bucket: str) -> BootstrapError:
 def _roles(
     run: _Run, account: Account, names: Names, key_arn: str, request: Request, repository: str
 ) -> None:
-    """Ensure GitHub's identity provider, the boundary, and the preview and the deploy role."""
+    """Ensure GitHub's identity provider, the boundary, and the roles: preview, deploy, drill."""
     iam = run.client("iam")
     _identity_provider(run, iam, account)
     if request.bound_workloads:
@@ -364,6 +372,14 @@ def _roles(
         trust=policies.deploy_trust(account, repository, request.environments),
         policy=policies.deploy_policy(),
         boundary=account.iam(f"policy/{names.boundary}"),
+    )
+    _role(
+        run,
+        iam,
+        names.drill_role,
+        description="GitHub Actions: drills on a schedule, changes nothing that people work with",
+        trust=drill_policies.drill_trust(account, repository),
+        policy=drill_policies.drill_policy(account, names, key_arn),
     )
 
 
@@ -466,6 +482,7 @@ def _result(request: Request, account: Account, names: Names, run: _Run) -> Resu
     bounded = with_roles and request.bound_workloads
     preview = account.iam(f"role/{names.preview_role}") if with_roles else None
     deploy = account.iam(f"role/{names.deploy_role}") if with_roles else None
+    drill = account.iam(f"role/{names.drill_role}") if with_roles else None
     boundary = account.iam(f"policy/{names.workload_boundary}") if bounded else None
     backend = f"s3://{names.bucket}?region={account.region}&awssdk=v2"
     secrets_provider = f"awskms://{names.key_alias}?region={account.region}"
@@ -482,6 +499,7 @@ def _result(request: Request, account: Account, names: Names, run: _Run) -> Resu
             "PULUMI_BACKEND_URL": backend,
             "AWS_PREVIEW_ROLE": preview,
             "AWS_DEPLOY_ROLE": deploy,
+            "AWS_DRILL_ROLE": drill,
         }
         commands += [
             f"gh variable set {name} --repo {request.repository} --body '{value}'"
@@ -491,6 +509,12 @@ def _result(request: Request, account: Account, names: Names, run: _Run) -> Resu
             f"gh api --method PUT repos/{request.repository}/environments/{name}"
             for name in request.environments
         ]
+        # Nobody approves a scheduled run: the branches that count must be the ones that reviewers guard.
+        policy = "deployment_branch_policy"
+        commands.append(
+            f"gh api --method PUT repos/{request.repository}/environments/{drill_policies.ENVIRONMENT} "
+            f"-F '{policy}[protected_branches]=true' -F '{policy}[custom_branch_policies]=false'"
+        )
     return Result(
         account=account.number,
         region=account.region,
@@ -498,6 +522,7 @@ def _result(request: Request, account: Account, names: Names, run: _Run) -> Resu
         key_alias=names.key_alias,
         preview_role_arn=preview,
         deploy_role_arn=deploy,
+        drill_role_arn=drill,
         workload_boundary_arn=boundary,
         actions=tuple(run.actions),
         next_commands=tuple(commands),

@@ -96,7 +96,7 @@ _DESTRUCTIVE: Final = (
 )
 """Refused on resources without the project's tag: those of other projects in the account."""
 
-_READ: Final = (
+READ: Final = (
     "acm:Describe*",
     "acm:Get*",
     "acm:List*",
@@ -170,6 +170,7 @@ class Names:
     key_alias: str = f"alias/{PROJECT}-state"
     preview_role: str = f"{PROJECT}-preview"
     deploy_role: str = f"{PROJECT}-deploy"
+    drill_role: str = f"{PROJECT}-drill"
     boundary: str = f"{PROJECT}-deploy-boundary"
     workload_boundary: str = f"{PROJECT}-workload-boundary"
 
@@ -178,9 +179,9 @@ def bucket_policy(account: Account, bucket: str) -> Document:
     """Return the policy of the state bucket: TLS 1.2 or newer only."""
     arn = account.bucket(bucket)
     resources = [arn, f"{arn}/*"]
-    return _document(
-        _deny("TlsOnly", ["s3:*"], resources, {"Bool": {"aws:SecureTransport": "false"}}, anyone=True),
-        _deny("Tls12", ["s3:*"], resources, {"NumericLessThan": {"s3:TlsVersion": "1.2"}}, anyone=True),
+    return document(
+        deny("TlsOnly", ["s3:*"], resources, {"Bool": {"aws:SecureTransport": "false"}}, anyone=True),
+        deny("Tls12", ["s3:*"], resources, {"NumericLessThan": {"s3:TlsVersion": "1.2"}}, anyone=True),
     )
 
 
@@ -189,12 +190,12 @@ def preview_trust(account: Account, repository: str) -> Document:
 
     GitHub gives no identity token to the workflow of a fork's pull request.
     """
-    return _trust(account, [f"repo:{repository}:pull_request"])
+    return trust(account, [f"repo:{repository}:pull_request"])
 
 
 def deploy_trust(account: Account, repository: str, environments: Sequence[str]) -> Document:
     """Return who may take the deploy role: jobs in one of the protected environments of the repository."""
-    return _trust(account, [f"repo:{repository}:environment:{name}" for name in environments])
+    return trust(account, [f"repo:{repository}:environment:{name}" for name in environments])
 
 
 def preview_policy(account: Account, names: Names, key_arn: str) -> Document:
@@ -206,27 +207,35 @@ def preview_policy(account: Account, names: Names, key_arn: str) -> Document:
     bucket = account.bucket(names.bucket)
     secret = f"arn:{account.partition}:secretsmanager:*:{account.number}:secret:rds!*"
     parameters = f"arn:{account.partition}:ssm:*::parameter/aws/service/*"
-    return _document(
-        _allow("Describe", _READ, ["*"]),
-        _allow("PublicParameters", ["ssm:GetParameter", "ssm:GetParameters"], [parameters]),
-        _allow("ReadState", ["s3:GetObject", "s3:GetObjectVersion"], [f"{bucket}/*"]),
-        _allow("ListState", ["s3:ListBucket", "s3:GetBucketLocation"], [bucket]),
-        _allow("DecryptState", ["kms:Decrypt", "kms:DescribeKey"], [key_arn]),
+    return document(
+        allow("Describe", READ, ["*"]),
+        allow("PublicParameters", ["ssm:GetParameter", "ssm:GetParameters"], [parameters]),
+        *reads_state(account, names, key_arn),
         # The master password that RDS manages, which configures the PostgreSQL provider.
-        _allow("MasterSecret", ["secretsmanager:GetSecretValue"], [secret]),
-        _allow(
+        allow("MasterSecret", ["secretsmanager:GetSecretValue"], [secret]),
+        allow(
             "MasterSecretKey",
             ["kms:Decrypt"],
             [f"arn:{account.partition}:kms:*:{account.number}:key/*"],
             {"StringLike": {"kms:ViaService": "secretsmanager.*.amazonaws.com"}},
         ),
-        _deny("NeverWriteState", ["s3:Put*", "s3:Delete*"], [bucket, f"{bucket}/*"]),
+        deny("NeverWriteState", ["s3:Put*", "s3:Delete*"], [bucket, f"{bucket}/*"]),
     )
+
+
+def reads_state(account: Account, names: Names, key_arn: str) -> list[Document]:
+    """Return the statements that let a role read every stack's state, and the secrets in it."""
+    bucket = account.bucket(names.bucket)
+    return [
+        allow("ReadState", ["s3:GetObject", "s3:GetObjectVersion"], [f"{bucket}/*"]),
+        allow("ListState", ["s3:ListBucket", "s3:GetBucketLocation"], [bucket]),
+        allow("DecryptState", ["kms:Decrypt", "kms:DescribeKey"], [key_arn]),
+    ]
 
 
 def deploy_policy() -> Document:
     """Return the permissions of the deploy role: all of AWS, which its boundary then cuts down."""
-    return _document(_allow("WithinTheBoundary", ["*"], ["*"]))
+    return document(allow("WithinTheBoundary", ["*"], ["*"]))
 
 
 def deploy_boundary(
@@ -242,38 +251,39 @@ def deploy_boundary(
     own = [
         account.iam(f"role/{names.preview_role}"),
         account.iam(f"role/{names.deploy_role}"),
+        account.iam(f"role/{names.drill_role}"),
         account.iam(f"policy/{names.boundary}"),
         account.iam(f"policy/{names.workload_boundary}"),
         account.iam("oidc-provider/*"),
     ]
     statements = [
-        _allow(
+        allow(
             "ProjectRegions",
             _REGIONAL_SERVICES,
             ["*"],
             {"StringEquals": {"aws:RequestedRegion": list(regions)}},
         ),
-        _allow("GlobalServices", _GLOBAL_SERVICES, ["*"]),
-        _allow("Roles", _ROLE_ACTIONS, ["*"]),
-        _deny(
+        allow("GlobalServices", _GLOBAL_SERVICES, ["*"]),
+        allow("Roles", _ROLE_ACTIONS, ["*"]),
+        deny(
             "KeepStateBucket",
             ["s3:DeleteBucket*", "s3:PutBucket*", "s3:PutEncryption*", "s3:PutLifecycle*"],
             [bucket],
         ),
-        _deny("KeepStateHistory", ["s3:DeleteObjectVersion", "s3:PutObjectVersionAcl"], [f"{bucket}/*"]),
-        _deny(
+        deny("KeepStateHistory", ["s3:DeleteObjectVersion", "s3:PutObjectVersionAcl"], [f"{bucket}/*"]),
+        deny(
             "KeepStateKey",
             ["kms:Disable*", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:CreateGrant"],
             [key_arn],
         ),
-        _deny("KeepBootstrap", _writes(), own),
-        _deny(
+        deny("KeepBootstrap", _writes(), own),
+        deny(
             "PassOnlyToServices",
             ["iam:PassRole"],
             ["*"],
             {"StringNotEquals": {"iam:PassedToService": list(_PASSED_TO)}},
         ),
-        _deny(
+        deny(
             "NoBroadPolicies",
             ["iam:AttachRolePolicy"],
             ["*"],
@@ -288,7 +298,7 @@ def deploy_boundary(
                 }
             },
         ),
-        _deny(
+        deny(
             "OtherProjects",
             _DESTRUCTIVE,
             ["*"],
@@ -298,7 +308,7 @@ def deploy_boundary(
     if bound_workloads:
         boundary = account.iam(f"policy/{names.workload_boundary}")
         statements += [
-            _deny(
+            deny(
                 "BoundedRolesOnly",
                 [
                     "iam:CreateRole",
@@ -309,21 +319,21 @@ def deploy_boundary(
                 ["*"],
                 {"StringNotEquals": {"iam:PermissionsBoundary": boundary}},
             ),
-            _deny("KeepBoundaries", ["iam:DeleteRolePermissionsBoundary"], ["*"]),
+            deny("KeepBoundaries", ["iam:DeleteRolePermissionsBoundary"], ["*"]),
         ]
-    return _document(*statements)
+    return document(*statements)
 
 
 def workload_boundary(account: Account, names: Names) -> Document:
     """Return the boundary of the roles that the program creates: no IAM, no roles, not the state."""
     bucket = account.bucket(names.bucket)
-    return _document(
-        _allow("Services", [s for s in _REGIONAL_SERVICES if s != "s3:*"], ["*"]),
-        _allow("Objects", ["s3:*"], ["*"]),
-        _allow(
+    return document(
+        allow("Services", [s for s in _REGIONAL_SERVICES if s != "s3:*"], ["*"]),
+        allow("Objects", ["s3:*"], ["*"]),
+        allow(
             "SystemsManager", ["ec2messages:*", "ssmmessages:*", "tag:GetResources", "iam:PassRole"], ["*"]
         ),
-        _deny("NotTheState", ["s3:*"], [bucket, f"{bucket}/*"]),
+        deny("NotTheState", ["s3:*"], [bucket, f"{bucket}/*"]),
     )
 
 
@@ -344,8 +354,9 @@ def _writes() -> list[str]:
     ]
 
 
-def _trust(account: Account, subjects: Sequence[str]) -> Document:
-    return _document(
+def trust(account: Account, subjects: Sequence[str]) -> Document:
+    """Return who may take a role: GitHub's identities with one of `subjects`."""
+    return document(
         {
             "Effect": "Allow",
             "Principal": {"Federated": account.iam(f"oidc-provider/{OIDC_HOST}")},
@@ -357,20 +368,22 @@ def _trust(account: Account, subjects: Sequence[str]) -> Document:
     )
 
 
-def _document(*statements: Mapping[str, Any]) -> Document:
+def document(*statements: Mapping[str, Any]) -> Document:
+    """Return a policy of these statements."""
     return {"Version": VERSION, "Statement": [dict(statement) for statement in statements]}
 
 
-def _allow(
+def allow(
     sid: str,
     actions: Sequence[str],
     resources: Sequence[str],
     condition: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Document:
+    """Return a statement that allows; `condition` is in IAM's own form."""
     return _statement("Allow", sid, actions, resources, condition)
 
 
-def _deny(
+def deny(
     sid: str,
     actions: Sequence[str],
     resources: Sequence[str],
@@ -378,6 +391,7 @@ def _deny(
     *,
     anyone: bool = False,
 ) -> Document:
+    """Return a statement that denies; of a bucket's own policy with `anyone`."""
     statement = _statement("Deny", sid, actions, resources, condition)
     return {**statement, "Principal": "*"} if anyone else statement
 

@@ -18,6 +18,7 @@ from moto import mock_aws
 from ops import bootstrap_policies as policies
 from ops.bootstrap import Action, BootstrapError, Request, bootstrap
 from ops.bootstrap_policies import Account, Names
+from ops.drill_policies import drill_policy
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
@@ -48,6 +49,7 @@ def test_an_empty_account_gets_bucket_key_and_roles(client: Client) -> None:
     assert states(result.actions) == {"created"}
     assert result.bucket == BUCKET
     assert result.deploy_role_arn == f"arn:aws:iam::{ACCOUNT}:role/openerp-deploy"
+    assert result.drill_role_arn == f"arn:aws:iam::{ACCOUNT}:role/openerp-drill"
 
 
 def test_a_second_run_changes_nothing(client: Client) -> None:
@@ -235,6 +237,7 @@ def test_what_aws_refuses_is_one_sentence(error: Exception, said: str) -> None:
         ({"repository": "acme/*"}, "--github"),
         ({"environments": ("*",)}, "--environment"),
         ({"environments": ()}, "--environment"),
+        ({"environments": ("dev", "drill")}, "--environment: 'drill' is that of scheduled drills"),
         ({"old_version_days": 0}, "--old-version-days"),
     ],
 )
@@ -280,6 +283,7 @@ def test_the_boundary_fits_into_what_iam_accepts(bound: bool) -> None:
         (boundary, 6144),
         (policies.workload_boundary(HERE, NAMES), 6144),
         (policies.preview_policy(HERE, NAMES, "key"), 10240),
+        (drill_policy(HERE, NAMES, "arn:aws:kms:eu-west-1:123456789012:key/" + "0" * 36), 10240),
     ):
         assert len(json.dumps(document, separators=(",", ":")).replace(" ", "")) <= most
 
@@ -316,6 +320,7 @@ def test_the_deploy_role_can_end_neither_the_state_nor_its_own_limits() -> None:
         ("iam:CreatePolicyVersion", f"arn:aws:iam::{ACCOUNT}:policy/openerp-deploy-boundary"),
         ("iam:DeleteRolePermissionsBoundary", f"arn:aws:iam::{ACCOUNT}:role/anything"),
         ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/openerp-deploy"),
+        ("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/openerp-drill"),
     ):
         assert denied(boundary, action, resource), action
     assert not denied(boundary, "s3:PutObject", f"{bucket}/.pulumi/stacks/openerp/prod.json")

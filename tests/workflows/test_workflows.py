@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ops.drill_policies import ENVIRONMENT
 from tests.workflows import actionlint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,8 +39,8 @@ def steps(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, step
 
 
-def test_the_three_workflows_are_there() -> None:
-    assert NAMES == ["deploy.yml", "preview.yml", "tests.yml"]
+def test_the_four_workflows_are_there() -> None:
+    assert NAMES == ["deploy.yml", "drill.yml", "preview.yml", "tests.yml"]
 
 
 @both
@@ -141,6 +142,32 @@ def test_a_deployment_is_guarded_by_the_environment_of_its_stack() -> None:
     assert list(workflow["on"]) == ["workflow_dispatch"]
     assert workflow["jobs"]["deploy"]["environment"] == "${{ inputs.stack }}"
     assert workflow["concurrency"]["cancel-in-progress"] is False
+
+
+DRILL = ROOT / ".github" / "workflows" / "drill.yml"
+
+
+def test_a_drill_is_made_each_week_and_its_age_is_told_each_day() -> None:
+    workflow = load(DRILL)
+    weekly, daily = (entry["cron"] for entry in workflow["on"]["schedule"])
+    assert (weekly.split()[2:], daily.split()[2:]) == (["*", "*", "0"], ["*", "*", "*"])
+    assert all(minute != "0" for minute in (weekly.split()[0], daily.split()[0])), "GitHub is busy then"
+    drill, report = workflow["jobs"]["drill"]["steps"][-2:]
+    assert drill["run"] == '.venv/bin/python -m ops drill --stack "$STACK" --yes'
+    assert report["run"] == '.venv/bin/python -m ops drills --stack "$STACK" --report-age'
+    assert f"github.event.schedule != '{daily}'" in drill["if"], "the daily run makes none"
+    assert report["if"] == "${{ !cancelled() }}", "a failed drill must not silence the report"
+    assert workflow["jobs"]["drill"]["env"]["STACK"] == "prod"
+    assert workflow["concurrency"]["cancel-in-progress"] is False
+
+
+def test_a_drill_that_nobody_approves_takes_the_role_that_changes_nothing() -> None:
+    job = load(DRILL)["jobs"]["drill"]
+    assert job["environment"] == ENVIRONMENT
+    roles = [s["with"]["role-to-assume"] for s in job["steps"] if "role-to-assume" in s.get("with", {})]
+    assert roles == ["${{ vars.AWS_DRILL_ROLE }}"]
+    assert job["if"] == "vars.AWS_DRILL_ROLE != ''"
+    assert job["timeout-minutes"] * 60 <= 7200, "as long as the role can be held"
 
 
 def test_the_pulumi_of_the_workflows_is_the_one_of_the_requirements() -> None:
