@@ -102,8 +102,8 @@ class Files(_Frozen):
     """A digest of the names and sizes in each folder in which nothing changed meanwhile."""
     moving: tuple[str, ...]
     """Folders in which something changed meanwhile: nothing is claimed of what they hold."""
-    missing: Broken
-    """Named by an attachment and not there, already then."""
+    missing: Broken | None
+    """Named by an attachment and not there, already then; None where nobody looked."""
     damaged: Broken | None
     """There with another SHA-1 than their name, already then; None where files were not read."""
 
@@ -327,7 +327,7 @@ def span(before: int, after: int, inserted: int = 0, deleted: int = 0) -> tuple[
 
 
 def files_between(
-    before: Mapping[str, Any], after: Mapping[str, Any], *, missing: Broken, damaged: Broken | None
+    before: Mapping[str, Any], after: Mapping[str, Any], *, missing: Broken | None, damaged: Broken | None
 ) -> Files:
     """Return what can be claimed of a file store that was looked at twice (`ops.site.files.look`)."""
     names = sorted({*before["folders"], *after["folders"]})
@@ -415,12 +415,17 @@ def _said(wanted: tuple[int, int]) -> str:
 
 
 def _of_files(then: Files | None, now: FoundFiles) -> list[str]:
-    missing, damaged = (then.missing, then.damaged) if then else (NONE, None)
-    sentences = _broken("attachments are without their stored file", missing, now.missing)
-    unread = "" if damaged is not None else "; when the checkpoint was taken, nobody looked"
-    sentences += _broken(
-        f"stored files are damaged (their SHA-1 is not their name{unread})", damaged or NONE, now.damaged
-    )
+    known = {"missing": then.missing, "damaged": then.damaged} if then else {}
+    sentences = []
+    for what, kind, current in (
+        ("attachments are without their stored file", "missing", now.missing),
+        ("stored files are damaged (their SHA-1 is not their name)", "damaged", now.damaged),
+    ):
+        before = known.get(kind)
+        unseen = (
+            "" if before is not None else " (whether it was so when the checkpoint was taken is not known)"
+        )
+        sentences += [f"{text}{unseen}" for text in _broken(what, before or NONE, current)]
     if then is not None and now.folders is not None:
         steady = {name for name in {*then.folders, *now.folders} if name not in then.moving}
         differ = sorted(name for name in steady if then.folders.get(name) != now.folders.get(name))

@@ -258,7 +258,7 @@ def test_damage_that_nobody_looked_for_before_is_said_to_be_that() -> None:
     unread = manifest(databases=(database(files=files(damaged=None)),))
     now = FoundFiles(folders=None, missing=NONE, damaged=Broken(count=1, names=("aa/rotten",)))
     (said,) = differences(unread, {"openerp": Found(files=now)})
-    assert "when the checkpoint was taken, nobody looked" in said
+    assert said.endswith("(whether it was so when the checkpoint was taken is not known)")
 
 
 @given(st.integers(0, 5000), st.integers(0, 5000))
