@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.postgres import certificates
+from local.postgres import archive, certificates
+from local.postgres.archive import Archive
 from local.postgres.binaries import Binaries, PostgresMissingError, for_data, newest
+from local.postgres.copies import beside, remove
+from local.postgres.copies import copy as copy  # for those who make clusters
 from local.postgres.parameters import applicable
 from local.postgres.processes import Spawner, command, front_command, record, run
 
@@ -27,6 +30,10 @@ BOOTSTRAP = "rdsadmin"
 """The superuser, as on RDS. Its password never leaves the home."""
 START_TIMEOUT = 60.0
 """Seconds until a server must accept logins; recovery after a kill counts."""
+RECOVERY_TIMEOUT = 1800.0
+"""The same where it is brought to a moment, through all the log since a copy."""
+ARCHIVE_TIMEOUT = 60.0
+"""Seconds for the log as it is now to be archived."""
 FIRST_PORT, PORTS = 15432, 10_000
 """Ports are taken from here: below the range that systems give to outgoing connections (32768 on Linux), so
 that a server finds its port free again after a restart."""
@@ -45,13 +52,10 @@ class Master:
     """The role that owns everything a customer may own on RDS."""
 
     name: str
-    password: str
+    password: str | None
+    """None: the one that it has."""
     database: str | None
     """A first database, if the instance was asked for one."""
-
-
-def _remove(directory: Path) -> None:
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _configure(data: Path) -> None:
@@ -94,23 +98,8 @@ def template(cache: Path) -> Path:
     except RuntimeError as error:
         raise ClusterError(f"no PostgreSQL cluster could be made: {error}") from None
     finally:
-        _remove(building)
+        remove(building)
     return directory
-
-
-def copy(source: Path, target: Path) -> None:
-    """Copies the directory of a stopped cluster, all or nothing."""
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        shutil.copytree(
-            source, partial, symlinks=True, ignore=shutil.ignore_patterns("process.json", "log", "server.*")
-        )
-        for stale in ("postmaster.pid", "local.conf"):
-            (partial / "data" / stale).unlink(missing_ok=True)
-        partial.rename(target)
-    finally:
-        _remove(partial)
 
 
 def _free(port: int) -> bool:
@@ -143,6 +132,9 @@ class Cluster:
         """Where the server itself listens, without TLS; for this process alone."""
         self._forced = True
         """Whether the front refuses plain connections."""
+        self.archive = Archive(directory)
+        self.archived = False
+        """Whether the server archives its log."""
 
     @property
     def data(self) -> Path:
@@ -186,6 +178,7 @@ class Cluster:
             "port": str(port),
             "unix_socket_directories": "",
             "external_pid_file": "",
+            **(self.archive.settings() if self.archived else {}),
             # A stand-in for one machine: it survives the kill of any process, which is what happens here, and
             # not the loss of power; waiting for the disk would take most of the time of an `up`.
             "fsync": "off",
@@ -193,8 +186,11 @@ class Cluster:
         lines = [f"{name} = '{_quoted(value)}'" for name, value in settings.items()]
         (self.data / "local.conf").write_text("\n".join(lines) + "\n")
 
-    def start(self, parameters: Mapping[str, str]) -> int:
-        """Starts the server and waits until it accepts logins; gives its port. Raises ``ClusterError``."""
+    def start(self, parameters: Mapping[str, str], *, archived: bool = False) -> int:
+        """Starts the server and waits until it accepts logins; gives its port. Raises ``ClusterError``.
+
+        ``archived`` keeps what ``recover`` needs; without it nothing is kept of what was.
+        """
         if self.running:
             return self.port or 0
         try:
@@ -207,10 +203,22 @@ class Cluster:
         refused = sorted(parameters.keys() - chosen.keys() - {FORCE_TLS})
         if refused:
             log.info("%s: not applied on this machine: %s", self.directory.name, ", ".join(refused))
+        self.archived = archived
+        if archived:
+            self.archive.open()
+        else:
+            self.archive.remove()
+        recovering = archive.is_recovering(self.directory)
         for values in (chosen, chosen, dict[str, str]()):
             port = next(port for port in _ports(None) if _free(port) and port != self.port)
-            if self._try(binaries, port, values):
+            if self._try(binaries, port, values, RECOVERY_TIMEOUT if recovering else START_TIMEOUT):
+                if recovering:
+                    archive.finish(self.directory)
+                if archived and (waiting := self.archive.waiting()):
+                    self.archive.good_from(waiting, self.moment())
                 return self._open_front(forced=parameters.get(FORCE_TLS) != "0")
+            if recovering and archive.OVERSHOT in self._said(20):
+                archive.go_to_the_end(self.directory)
         raise ClusterError(
             f"PostgreSQL did not start; the end of {self.directory / 'log'} says: {self._said()}"
         )
@@ -258,11 +266,11 @@ class Cluster:
         (self.directory / "port").write_text(str(port))
         return port
 
-    def _said(self) -> str:
+    def _said(self, count: int = 3) -> str:
         lines = (self.directory / "log").read_text(errors="replace").splitlines()
-        return " / ".join(lines[-3:])
+        return " / ".join(lines[-count:])
 
-    def _try(self, binaries: Binaries, port: int, parameters: Mapping[str, str]) -> bool:
+    def _try(self, binaries: Binaries, port: int, parameters: Mapping[str, str], patience: float) -> bool:
         import psycopg
 
         self._write_configuration(port, parameters)
@@ -272,7 +280,7 @@ class Cluster:
             self.directory / "log",
         )
         record(self.directory / "process.json", self._process.pid)
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + patience
         while self._process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(psycopg.OperationalError), self.connect():
                 record(self.directory / "process.json", self._process.pid)
@@ -316,10 +324,12 @@ class Cluster:
                 connection.execute(sql.SQL("grant rds_superuser to {}").format(own))
                 connection.execute(sql.SQL("alter database postgres owner to {}").format(own))
             connection.execute(
-                sql.SQL("alter role {} with login createdb createrole nosuperuser password {}").format(
-                    own, sql.Literal(master.password)
-                )
+                sql.SQL("alter role {} with login createdb createrole nosuperuser").format(own)
             )
+            if master.password is not None:
+                connection.execute(
+                    sql.SQL("alter role {} password {}").format(own, sql.Literal(master.password))
+                )
             if (
                 master.database
                 and not connection.execute(
@@ -336,7 +346,7 @@ class Cluster:
         if not self.running:
             copy(self.directory, target)
             return
-        partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        partial = beside(target)
         partial.mkdir(parents=True, mode=0o700)
         password = (self.directory / "password").read_text()
         try:
@@ -356,7 +366,42 @@ class Cluster:
         except RuntimeError as error:
             raise ClusterError(f"no copy could be made: {error}") from None
         finally:
-            _remove(partial)
+            remove(partial)
+
+    def moment(self) -> float:
+        """Now, by the server's clock: seconds since 1970."""
+        with self.connect() as connection:
+            return float(connection.execute("select extract(epoch from clock_timestamp())").fetchone()[0])
+
+    def keep_copy(self) -> None:
+        """Makes a copy of the running server that a recovery can begin with."""
+        if self.running and self.archived:
+            place = self.archive.next_place()
+            self.back_up(place)
+            self.archive.good_from(place, self.moment())
+
+    def _flush(self) -> None:
+        """Waits until all that is written by now is archived."""
+        with self.connect() as connection:
+            # With nothing in it, a segment is not finished.
+            connection.execute("select pg_create_restore_point('flush')")
+            segment = connection.execute("select pg_walfile_name(pg_switch_wal())").fetchone()[0]
+        deadline = time.monotonic() + ARCHIVE_TIMEOUT
+        while not (self.archive.log / segment).exists():
+            if time.monotonic() > deadline:
+                raise ClusterError(f"{self.directory.name} does not archive its log: {self._said()}")
+            time.sleep(0.01)
+
+    def recover(self, target: Path, until: float) -> None:
+        """Makes a directory in ``target`` whose server, when it is started, has the data of a moment in
+        seconds since 1970, or the present ones (``inf``). This server goes on. Raises ``ClusterError``."""
+        running = self.running
+        if running:
+            self._flush()
+        try:
+            self.archive.recover(self.directory, target, until, None if running else self.data / "pg_wal")
+        except LookupError as error:
+            raise ClusterError(f"{self.directory.name} cannot be recovered: {error}") from None
 
     def remove(self) -> None:
         """Shuts the server down and deletes the directory."""
@@ -364,7 +409,7 @@ class Cluster:
         doomed = self.directory.with_name(f".deleted.{self.directory.name}.{secrets.token_hex(4)}")
         with contextlib.suppress(FileNotFoundError):
             self.directory.rename(doomed)
-        _remove(doomed)
+        remove(doomed)
 
 
 def _quoted(value: str) -> str:

@@ -20,6 +20,9 @@ from local.postgres.processes import Spawner, end_stale
 
 log = logging.getLogger("postgres")
 
+LOOK = 30.0
+"""Seconds between two looks at how long archives have grown."""
+
 Done = Callable[[int | None, str | None], None]
 """Called when a job is over: with the port if a server runs now, and with what went wrong if it did."""
 
@@ -33,8 +36,12 @@ class Wanted:
     master: Master
     parameters: Mapping[str, str] = field(default_factory=dict)
     source: str | None = None
-    """The key of the snapshot from which the first data come, or of an instance, if not from an empty
-    cluster."""
+    """The key of the snapshot from which the first data come, if not from an empty cluster."""
+    until: float | None = None
+    """With it, ``source`` is an instance, and the data are those of this moment: seconds since 1970, or
+    ``inf`` for its present ones."""
+    archived: bool = False
+    """Whether it can be recovered to any moment later."""
 
 
 def _ignore(_port: int | None, _error: str | None) -> None:
@@ -76,6 +83,7 @@ class Supervisor:
         self._clusters: dict[str, Cluster] = {}
         self._workers: dict[str, _Worker] = {}
         self._attaching: list[tuple[Wanted, Done]] = []
+        self._closing = threading.Event()
         self.before_attach: list[Callable[[], None]] = []
         """Called when the replay is over: each asks for what is to run, with ``run``."""
 
@@ -108,23 +116,31 @@ class Supervisor:
 
     def _fill(self, wanted: Wanted) -> None:
         """Gives an instance its first data."""
-        target = self.cluster(wanted.key).directory
+        cluster = self.cluster(wanted.key)
         if wanted.source is None:
-            copy(template(self.cache), target)
-            return
-        if self._snapshot(wanted.source).exists():
-            copy(self._snapshot(wanted.source), target)
-        elif self.cluster(wanted.source).exists:
-            self.cluster(wanted.source).back_up(target)
+            source = template(self.cache)
+        elif wanted.until is None:
+            source = self._snapshot(wanted.source)
         else:
+            source = self.cluster(wanted.source).directory
+        if not source.exists():
             raise ClusterError(f"{wanted.source} holds no data on this machine")
+        if wanted.source is not None and wanted.until is not None:
+            self.cluster(wanted.source).recover(cluster.directory, wanted.until)
+            return
+        copy(source, cluster.directory)
+        if wanted.archived:
+            cluster.archive.first(source)
 
     def _start(self, wanted: Wanted) -> int:
         cluster = self.cluster(wanted.key)
         if not cluster.exists:
             self._fill(wanted)
-        port = cluster.start(wanted.parameters)
+        port = cluster.start(wanted.parameters, archived=wanted.archived)
         cluster.provide(wanted.master)
+        if wanted.archived and cluster.archive.earliest() is None:
+            # Nobody has to wait for it.
+            self._do(wanted.key, cluster.keep_copy, _ignore)
         return port
 
     def create(self, wanted: Wanted, done: Done) -> None:
@@ -202,13 +218,27 @@ class Supervisor:
             _ignore,
         )
 
+    def earliest(self, key: str) -> float | None:
+        """The first moment to which an instance can be recovered, in seconds since 1970; None: to none."""
+        return self.cluster(key).archive.earliest()
+
+    def _look_after_archives(self) -> None:
+        """Makes copies that are due, so that no archive grows without end."""
+        while not self._closing.wait(LOOK):
+            for key, cluster in list(self._clusters.items()):
+                try:
+                    if cluster.running and cluster.archived and cluster.archive.wants_copy():
+                        self._do(key, cluster.keep_copy, _ignore)
+                except OSError:
+                    log.exception("the archive of %s cannot be read", key)
+
     def attach(self) -> None:
         """Ends what a killed emulator left behind, starts every instance that the history says there is, and
         from here on lets requests have effects. Returns when the servers accept logins or have failed."""
         stale = end_stale(self.root)
         if stale:
             log.warning("ended %d servers of an emulator that was killed", stale)
-        for leftover in [*self.root.glob(".deleted.*"), *self.root.glob(".*/.*.????????")]:
+        for leftover in [*self.root.glob(".*.????????"), *self.root.glob(".*/.*.????????")]:
             shutil.rmtree(leftover, ignore_errors=True)
         self.live = True
         for hook in self.before_attach:
@@ -226,10 +256,12 @@ class Supervisor:
             with ThreadPoolExecutor(max_workers=4) as pool:
                 list(pool.map(start, self._attaching))
         self._attaching.clear()
+        threading.Thread(target=self._look_after_archives, name="archives", daemon=True).start()
 
     def close(self) -> None:
         """Finishes the jobs under way and shuts every server down."""
         self.live = False
+        self._closing.set()
         for worker in self._workers.values():
             worker.join()
         running = [cluster for cluster in self._clusters.values() if cluster.running]

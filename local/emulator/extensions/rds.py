@@ -1,9 +1,9 @@
 """RDS on real PostgreSQL.
 
 Each PostgreSQL instance is a cluster of the supervisor, at a loopback address that answers; each of its
-manual snapshots is a copy. Beside this: a resource id of its own for each instance, the managed master
-secret under the name and with the content that RDS gives it, parameters that read back, performance
-insights, and replicated automated backups.
+manual snapshots is a copy, and automated backups lead back to any moment. Beside this: a resource id of its
+own for each instance, the managed master secret under the name and with the content that RDS gives it,
+parameters that read back, performance insights, and replicated automated backups.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ import json
 import string
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from moto.core.responses import PaginatedResult
+from moto.core.utils import unix_time, utcnow
 from moto.moto_api._internal import mock_random
 from moto.rds import models
 from moto.rds.responses import RDSResponse
 
 from local.emulator.extensions import Context
-from local.emulator.extensions.toolkit import Parameters, add, errors
+from local.emulator.extensions.rds_restores import DAY, restore_moment, restore_source, restore_values
+from local.emulator.extensions.toolkit import Parameters, add, errors, parameters
 from local.postgres.cluster import Master
 from local.postgres.supervisor import Supervisor, Wanted
 
@@ -46,12 +49,13 @@ def _runs_here(instance: Any) -> bool:
     return instance.engine == "postgres" and instance.db_cluster_identifier is None
 
 
-def _password(instance: Any) -> str:
+def _password(instance: Any) -> str | None:
+    """The master's; None leaves the one that came with the data of a snapshot."""
     if instance.manage_master_user_password:
         secret = instance.master_user_secret.secret
         return str(json.loads(secret.versions[secret.default_version_id]["secret_string"])["password"])
     # moto gives the password back to nobody but itself.
-    return str(instance._master_user_password or "")
+    return instance._master_user_password or None
 
 
 def _parameters(instance: Any) -> dict[str, str]:
@@ -75,6 +79,8 @@ def _wanted(instance: Any, source: str | None = None) -> Wanted:
         master=Master(instance.master_username or "postgres", _password(instance), instance.db_name or None),
         parameters=_parameters(instance),
         source=source,
+        until=getattr(instance, "local_until", None) if source else None,
+        archived=bool(instance.backup_retention_period),
     )
 
 
@@ -95,8 +101,8 @@ class _Clusters:
     def settled(self, resource: Any, status: str = "available") -> Callable[[int | None, str | None], None]:
         return partial(self._settle, resource, status)
 
-    def create(self, instance: Any, source: str | None = None) -> None:
-        instance.local_source = source
+    def create(self, instance: Any, source: str | None = None, until: float | None = None) -> None:
+        instance.local_source, instance.local_until = source, until
         if self.supervisor.live:
             instance.status = "creating"
         self.supervisor.create(_wanted(instance, source), self.settled(instance))
@@ -122,6 +128,20 @@ class _Clusters:
             snapshot.status = "creating"
         self.supervisor.snapshot(key(source), key(snapshot), self.settled(snapshot))
 
+    def earliest(self, instance: Any) -> float | None:
+        """The first moment to which an instance can be restored, in seconds since 1970; None: to none."""
+        if not (_runs_here(instance) and instance.backup_retention_period):
+            return None
+        kept = unix_time() - instance.backup_retention_period * DAY
+        found = self.supervisor.earliest(key(instance))
+        return None if found is None else max(found, kept)
+
+    def restore_moment(self, instance: Any, overrides: dict[str, Any]) -> float:
+        """The moment to which an instance is to be restored. What was possible when it was asked for may be
+        so no longer when the history is replayed."""
+        earliest = self.earliest(instance) if self.supervisor.live and _runs_here(instance) else 0.0
+        return restore_moment(instance, overrides, earliest)
+
     def attach(self) -> None:
         """After a replay: every instance runs, and a snapshot whose copy a kill prevented says so."""
         for _account, _region, found in models.rds_backends.iter_backends():
@@ -137,7 +157,7 @@ class _Clusters:
                     snapshot.status = "available" if there else "failed"
 
 
-def _patch_instance() -> None:
+def _patch_instance(clusters: _Clusters) -> None:
     original = models.DBInstance.__init__
 
     def init(self: Any, backend: Any, *args: Any, **named: Any) -> None:
@@ -151,6 +171,13 @@ def _patch_instance() -> None:
             return "127.0.0.1"
         return f"{self.db_instance_identifier}.{self.region}.rds.amazonaws.com"
 
+    def latest_restorable_time(self: Any) -> Any:
+        """Now: the log is archived up to the moment of a restore, however little was written."""
+        return utcnow() if clusters.earliest(self) is not None else None
+
+    models.DBInstance.latest_restorable_time = property(  # type: ignore[assignment,method-assign]
+        latest_restorable_time
+    )
     models.DBInstance.__init__ = init  # type: ignore[method-assign]  # moto has no hook here
     models.DBInstance.address = property(address)  # type: ignore[assignment,method-assign]
     # An automated snapshot would claim a copy that nobody made.
@@ -196,11 +223,7 @@ def _uuid_of(instance: Any) -> str:
 
 def _patch_backend(clusters: _Clusters) -> None:
     backend = models.RDSBackend
-    create, restore, restore_to_time = (
-        backend.create_db_instance,
-        backend.restore_db_instance_from_db_snapshot,
-        backend.restore_db_instance_to_point_in_time,
-    )
+    create = backend.create_db_instance
     modify, reboot, delete = (
         backend.modify_db_instance,
         backend.reboot_db_instance,
@@ -214,12 +237,17 @@ def _patch_backend(clusters: _Clusters) -> None:
         backend.delete_db_snapshot,
     )
     describe, modify_subnets = backend.describe_db_snapshots, backend.modify_db_subnet_group
-    sources: list[str] = []
 
     def create_db_instance(self: Any, db_kwargs: Any) -> Any:
         instance = create(self, db_kwargs)
         if _runs_here(instance):
-            clusters.create(instance, sources[-1] if sources else None)
+            clusters.create(instance)
+        return instance
+
+    def restored(self: Any, values: dict[str, Any], source: str, until: float | None) -> Any:
+        instance = create(self, values)
+        if _runs_here(instance):
+            clusters.create(instance, source, until)
         return instance
 
     def restore_db_instance_from_db_snapshot(self: Any, from_snapshot_id: str, overrides: Any) -> Any:
@@ -229,18 +257,21 @@ def _patch_backend(clusters: _Clusters) -> None:
         found = self.get_db_snapshot(name)
         if found.status != "available":
             raise error("InvalidDBSnapshotState", f"The snapshot {name} is {found.status}.")
-        sources.append(key(found))
-        try:
-            return restore(self, from_snapshot_id, overrides)
-        finally:
-            sources.pop()
+        values = restore_values(found.database, overrides, int(found.allocated_storage), found.tags)
+        values |= {"kms_key_id": found.kms_key_id, "storage_encrypted": found.encrypted}
+        return restored(self, values, key(found), None)
 
-    def restore_db_instance_to_point_in_time(self: Any, source: str, target: str, overrides: Any) -> Any:
-        sources.append(key(self.describe_db_instances(source)[0]))
-        try:
-            return restore_to_time(self, source, target, overrides)
-        finally:
-            sources.pop()
+    def restore_db_instance_to_point_in_time(
+        self: Any, source: str | None, target: str, overrides: Any
+    ) -> Any:
+        found = restore_source(self, source, overrides)
+        until = clusters.restore_moment(found, overrides)
+        values = restore_values(found, overrides, int(found.allocated_storage), found.tags)
+        values["db_instance_identifier"] = target
+        if not overrides.get("db_subnet_group_name"):
+            # RDS puts it into the default one, from a snapshot alone into that of the source.
+            values.pop("db_subnet_group_name", None)
+        return restored(self, values, key(found), until)
 
     def modify_db_instance(self: Any, db_instance_identifier: str, db_kwargs: Any) -> Any:
         before = self.describe_db_instances(db_instance_identifier)[0]
@@ -425,18 +456,50 @@ def stop_db_instance_automated_backups_replication(response: Any, given: Paramet
     raise error("DBInstanceNotFound", f"{given['SourceDBInstanceArn']} is not replicated to this region.")
 
 
-def _patch_describe_automated_backups() -> None:
+def _automated_backup(instance: Any, clusters: _Clusters) -> dict[str, Any]:
+    """The row of an instance's own automated backups."""
+    own = hashlib.sha256(instance.dbi_resource_id.encode()).hexdigest()[:26]
+    window = {}
+    if (earliest := clusters.earliest(instance)) is not None:
+        window = {"EarliestTime": datetime.fromtimestamp(earliest, UTC), "LatestTime": utcnow()}
+    return {
+        "DBInstanceArn": instance.db_instance_arn,
+        "DbiResourceId": instance.dbi_resource_id,
+        "Region": instance.region,
+        "DBInstanceIdentifier": instance.db_instance_identifier,
+        "RestoreWindow": window,
+        "Status": "active" if window else "creating",
+        "Engine": instance.engine,
+        "EngineVersion": instance.engine_version,
+        "AllocatedStorage": instance.allocated_storage,
+        "Encrypted": instance.storage_encrypted,
+        "KmsKeyId": instance.kms_key_id,
+        "MasterUsername": instance.master_username,
+        "BackupRetentionPeriod": instance.backup_retention_period,
+        "DBInstanceAutomatedBackupsArn": instance.arn.replace(
+            f":db:{instance.db_instance_identifier}", f":auto-backup:ab-{own}"
+        ),
+    }
+
+
+def _patch_describe_automated_backups(clusters: _Clusters) -> None:
     original = RDSResponse.describe_db_instance_automated_backups
 
     def describe_db_instance_automated_backups(response: Any) -> Any:
-        arn = response.params.get("DBInstanceAutomatedBackupsArn")
-        rows = _replications(response.backend)
-        if arn is None and not rows:
-            return original(response)
-        if arn is not None and arn not in rows:
+        given = parameters(response)
+        rows = list(_replications(response.backend).values())
+        rows += [
+            _automated_backup(instance, clusters)
+            for instance in response.backend.databases.values()
+            if _runs_here(instance) and instance.backup_retention_period
+        ]
+        for name in ("DBInstanceAutomatedBackupsArn", "DbiResourceId", "DBInstanceIdentifier"):
+            if given.get(name) is not None:
+                rows = [row for row in rows if row[name] == given[name]]
+        arn = given.get("DBInstanceAutomatedBackupsArn")
+        if arn is not None and not rows:
             raise error("DBInstanceAutomatedBackupNotFound", f"Automated backup {arn} not found.")
-        found = [row for own, row in rows.items() if arn in (None, own)]
-        return PaginatedResult({"DBInstanceAutomatedBackups": found})
+        return PaginatedResult({"DBInstanceAutomatedBackups": rows})
 
     setattr(RDSResponse, original.__name__, describe_db_instance_automated_backups)
 
@@ -444,10 +507,10 @@ def _patch_describe_automated_backups() -> None:
 def install(context: Context) -> None:
     """Puts the extension in place."""
     clusters = _Clusters(context.supervisor, context.lock)
-    _patch_instance()
+    _patch_instance(clusters)
     _patch_secret()
     _patch_backend(clusters)
-    _patch_describe_automated_backups()
+    _patch_describe_automated_backups(clusters)
     add(
         RDSResponse,
         describe_db_parameters,

@@ -34,6 +34,16 @@ def available(client: Clients, name: str) -> Any:
     return found
 
 
+def managed(client: Clients, name: str) -> Any:
+    """A restored instance, whose master has the password of its source until it is given one of its own."""
+    restored = available(client, name)
+    assert "MasterUserSecret" not in restored
+    client("rds").modify_db_instance(
+        DBInstanceIdentifier=name, ManageMasterUserPassword=True, ApplyImmediately=True
+    )
+    return available(client, name)
+
+
 def snapshot_is_there(client: Clients, name: str) -> None:
     def status() -> Any:
         found = client("rds").describe_db_snapshots(DBSnapshotIdentifier=name)["DBSnapshots"]
@@ -154,12 +164,12 @@ def test_a_snapshot_restores_what_was_there_when_it_was_taken(client: Clients, d
     rds.restore_db_instance_from_db_snapshot(
         DBInstanceIdentifier="restored", DBSnapshotIdentifier="copied", DBInstanceClass="db.t4g.micro"
     )
-    with login(client, available(client, "restored")) as connection:
+    with login(client, managed(client, "restored")) as connection:
         assert connection.execute("select a from t").fetchall() == [(1,)]
     rds.restore_db_instance_to_point_in_time(
         SourceDBInstanceIdentifier=name, TargetDBInstanceIdentifier="now", UseLatestRestorableTime=True
     )
-    with login(client, available(client, "now")) as connection:
+    with login(client, managed(client, "now")) as connection:
         assert connection.execute("select count(*) from t").fetchone() == (2,)
     rds.delete_db_snapshot(DBSnapshotIdentifier="copied")
     with pytest.raises(ClientError, match="DBSnapshotNotFound"):
@@ -182,7 +192,7 @@ def test_a_deletion_needs_a_final_snapshot_or_the_word_that_none_is_wanted(
     with pytest.raises(ClientError, match="DBInstanceNotFound"):
         instance(client, name)
     rds.restore_db_instance_from_db_snapshot(DBInstanceIdentifier=name, DBSnapshotIdentifier="final")
-    with login(client, available(client, name)) as connection:
+    with login(client, managed(client, name)) as connection:
         assert connection.execute("select a from t").fetchone() == (7,)
     rds.delete_db_snapshot(DBSnapshotIdentifier="final")
 

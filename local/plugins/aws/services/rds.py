@@ -20,6 +20,10 @@ TAGS = tagging.by_resource(
 )
 
 
+AFTER_RESTORE = frozenset({"manageMasterUserPassword", "masterUserSecretKmsKeyId"})
+"""What a restore takes for Oracle alone. PostgreSQL's database and master user come with the snapshot."""
+
+
 def _create_instance(context: Context) -> Any:
     """A new instance, or one from a snapshot, whose own settings follow when it is there."""
     if not context.inputs.get("snapshotIdentifier"):
@@ -27,8 +31,7 @@ def _create_instance(context: Context) -> Any:
         names = " ".join(name for name in context.row.inputs.split() if name not in skipped)
         return context.run(Call("CreateDBInstance", result="DBInstance", inputs=names))
     _await_snapshot(context, context.inputs["snapshotIdentifier"])
-    # PostgreSQL's database and master user come with the snapshot.
-    left_out = ("dbName", "username")
+    left_out = {"dbName", "username", *AFTER_RESTORE}
     names = " ".join(name for name in context.row.inputs.split() if name not in left_out)
     made = context.run(Call("RestoreDBInstanceFromDBSnapshot", result="DBInstance", inputs=names))
     context.id = made["DbiResourceId"]
@@ -40,7 +43,7 @@ def _settle_restored(context: Context) -> None:
     """Applies what a restore does not take: retention, password, engine version."""
     context.wait()
     taken = context.shape("RestoreDBInstanceFromDBSnapshot").members
-    left = [name for name in MODIFIABLE.split() if not context.argument(taken, name)]
+    left = [name for name in MODIFIABLE.split() if name in AFTER_RESTORE or not context.argument(taken, name)]
     context.run(
         Call(
             "ModifyDBInstance",
