@@ -37,7 +37,7 @@ destroy: $(READY) ## delete the stack's resources; says which snapshots stay
 output: $(READY) ## print the stack's outputs
 	@$(BIN)/python -m local output --stack $(STACK) $(ARGS)
 
-ops: $(READY) ## a day-2 command against this machine's cloud: make ops ARGS="checkpoints --stack local"
+ops: $(READY) ## a day-2 command against this machine's cloud: make ops ARGS="--help"
 	@$(BIN)/python -m local ops $(ARGS)
 
 status: $(READY) ## what runs on this machine for this project

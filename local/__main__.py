@@ -111,23 +111,24 @@ def target(stack: str, config_file: Path | None = None) -> Target:
     )
 
 
-def plain_config(stack: str) -> tuple[str, dict[str, Any]]:
+def plain_config(stack: str, config_file: Path | None = None) -> tuple[str, dict[str, Any]]:
     """The project's name and what a stack's configuration says in plain, with the project's own values."""
     from local.engine import config
 
     project = config.load_project(places.ROOT)
-    path = config.stack_file(places.ROOT, stack)
+    path = config_file or config.stack_file(places.ROOT, stack)
     values = {key.name: key.value for key in project.config if key.value is not None}
     if path.exists():
         values |= config.plain_values(path, project.name)
     return project.name, values
 
 
-def region_of(stack: str) -> str:
+def region_of(stack: str, config_file: Path | None = None) -> str:
     """The AWS region of a stack's configuration."""
-    region = plain_config(stack)[1].get("aws:region")
+    region = plain_config(stack, config_file)[1].get("aws:region")
     if not region:
-        raise EngineError(f"Pulumi.{stack}.yaml: aws:region is missing: say in which AWS region the stack is")
+        where = config_file.name if config_file else f"Pulumi.{stack}.yaml"
+        raise EngineError(f"{where}: aws:region is missing: say in which AWS region the stack is")
     return str(region)
 
 
@@ -152,7 +153,7 @@ def refuse_a_forgotten_cloud(stack: str) -> None:
         )
 
 
-def emulator(stack: str) -> Callable[[], dict[str, str]]:
+def emulator(stack: str, config_file: Path | None = None) -> Callable[[], dict[str, str]]:
     """What starts the emulator, gives it what an account has, and says how to reach it."""
 
     def begin() -> dict[str, str]:
@@ -160,8 +161,8 @@ def emulator(stack: str) -> Callable[[], dict[str, str]]:
         from local.emulator import start
         from local.plugins import warm_up
 
-        project, values = plain_config(stack)
-        region = region_of(stack)
+        project, values = plain_config(stack, config_file)
+        region = region_of(stack, config_file)
         refuse_a_forgotten_cloud(stack)
         running = start(places.home())
         zone = hosted_zone(values, project)
@@ -214,19 +215,26 @@ def up(
             report(result, what="the preview")
             _show_preview(result, stack, details=False)
             typer.confirm("Go on?", abort=True)
-        outputs = _bring_up(stack, engine, yes=yes)
-        _show_outputs(outputs)
+        outputs = bring_up(stack, engine, yes=yes)
+        show_outputs(outputs)
         _write_clients(stack, outputs, say)
 
 
-def _bring_up(stack: str, engine: EngineName, *, yes: bool = True, quiet: bool = False) -> dict[str, Any]:
+def bring_up(
+    stack: str,
+    engine: EngineName,
+    *,
+    yes: bool = True,
+    quiet: bool = False,
+    config_file: Path | None = None,
+) -> dict[str, Any]:
     """Create or update the stack, and return its outputs. With `quiet`, only errors are said."""
     if uses_real_cli(engine):
         from local import real_cli
 
         start_emulator(stack)
         skip = ["--yes", "--skip-preview"] if yes else []
-        status, _ = real_cli.run(stack, ["up", *skip], capture=quiet)
+        status, _ = real_cli.run(stack, ["up", *skip], capture=quiet, config_file=config_file)
         if status:
             raise typer.Exit(status)
         from local.engine.run import outputs
@@ -234,7 +242,7 @@ def _bring_up(stack: str, engine: EngineName, *, yes: bool = True, quiet: bool =
         return outputs(target(stack))
     from local.display import Quiet, counted
 
-    result = offline(stack, preview=False, display=Quiet() if quiet else None)
+    result = offline(stack, preview=False, display=Quiet() if quiet else None, config_file=config_file)
     report(result, what="up")
     if not quiet:
         say(f"{stack}: {counted(result.counts, preview=False)} in {result.seconds:.1f} s")
@@ -260,7 +268,7 @@ def offline(stack: str, *, preview: bool, display: Any = None, config_file: Path
                 loader=load,
                 events=own,
                 preview=preview,
-                before=emulator(stack),
+                before=emulator(stack, config_file),
                 program=program,
             )
         finally:
@@ -269,7 +277,7 @@ def offline(stack: str, *, preview: bool, display: Any = None, config_file: Path
         program.end()
 
 
-def _show_outputs(outputs: dict[str, Any]) -> None:
+def show_outputs(outputs: dict[str, Any]) -> None:
     from local.display import Paint, colours_wanted, output_lines
 
     say("outputs:")
@@ -329,7 +337,7 @@ def live(
         region = region_of(stack)
         image = watching.Image(watching.recipe_of(values, project), places.cache())
         image.start()
-        outputs = _bring_up(stack, engine, quiet=as_json)
+        outputs = bring_up(stack, engine, quiet=as_json)
         deployed = time.monotonic()
         progress = Progress(sys.stderr if as_json else sys.stdout)
         try:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from local.stand_in import is_stand_in
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 """The project's directory, with `Pulumi.yaml`."""
 STAND_IN: Final = ROOT / "local" / "stand_in"
@@ -53,11 +55,12 @@ def config_copies() -> Path:
 
 def pulumi_on_path() -> str | None:
     """The path of the `pulumi` executable, or None where there is none on PATH. Never our own stand-in."""
-    return shutil.which("pulumi", path=_without_stand_in(os.environ.get("PATH", os.defpath)))
+    return shutil.which("pulumi", path=without_stand_in(os.environ.get("PATH", os.defpath)))
 
 
-def _without_stand_in(path: str) -> str:
-    return os.pathsep.join(part for part in path.split(os.pathsep) if part != str(STAND_IN))
+def without_stand_in(path: str) -> str:
+    """A value of PATH without the folders in which `pulumi` is a stand-in of ours."""
+    return os.pathsep.join(part for part in path.split(os.pathsep) if not is_stand_in(Path(part) / "pulumi"))
 
 
 def operations_environment(endpoint_url: str, region: str) -> dict[str, str]:
@@ -65,11 +68,13 @@ def operations_environment(endpoint_url: str, region: str) -> dict[str, str]:
     return {
         **emulator_environment(endpoint_url, region),
         "OPENERP_PYTHON": sys.executable,
+        "OPENERP_LOCAL_HOME": str(home()),
+        "OPENERP_LOCAL_CACHE": str(cache()),
         "OPENERP_DATABASE_CA": str(home() / "postgres" / "ca.pem"),
         "OPENERP_FILE_SYSTEMS": os.environ.get(
             "OPENERP_FILE_SYSTEMS", str(home() / "nodes" / "file-systems")
         ),
-        "PATH": os.pathsep.join([str(STAND_IN), _without_stand_in(os.environ.get("PATH", os.defpath))]),
+        "PATH": os.pathsep.join([str(STAND_IN), without_stand_in(os.environ.get("PATH", os.defpath))]),
     }
 
 

@@ -15,19 +15,21 @@ from local.engine import state as states
 from local.engine.backend import Backend, write_atomically
 from local.engine.crypto import Crypter, passphrase, passphrase_file
 from local.engine.errors import EngineError
-from local.home import ROOT, config_copies, home, pulumi_on_path, state_directory
+from local.home import ROOT, config_copies, home, pulumi_on_path, state_directory, without_stand_in
 
 PLUGINS: Final = Path(__file__).with_name("plugins") / "bin"
 """Executables `pulumi-resource-<package>` that serve the local plugins."""
 
 
-def copy_with_salt(directory: Path, copies: Path, stack: str, salt: str) -> Path:
-    """A copy of a stack's configuration file that holds `salt`, for `--config-file`.
+def copy_with_salt(
+    directory: Path, copies: Path, stack: str, salt: str, config_file: Path | None = None
+) -> Path:
+    """A copy of a stack's configuration file, or of `config_file`, that holds `salt`, for `--config-file`.
 
     The committed file stays as it is: the real CLI would otherwise write its salt into it. Raises EngineError
     where there is no such stack.
     """
-    committed = configuration.stack_file(directory, stack)
+    committed = config_file or configuration.stack_file(directory, stack)
     data = configuration.load_yaml(committed)
     if configuration.salt_in(committed) is None:
         # A key in AWS KMS is out of reach here: what the emulated stack encrypts, it encrypts by passphrase.
@@ -60,14 +62,14 @@ def _prepare(stack: str, config_file: Path | None) -> Path:
     backend.create(stack, salt)
     if config_file is not None:
         copies = config_copies() / f"given.{os.getpid()}"
-        return copy_with_salt(config_file.parent, copies, stack, salt)
+        return copy_with_salt(ROOT, copies, stack, salt, config_file)
     return copy_with_salt(ROOT, config_copies(), stack, salt)
 
 
 def environment() -> dict[str, str]:
     """The environment for the real CLI: this backend, this passphrase, these plugins."""
     variables = dict(os.environ)
-    variables["PATH"] = os.pathsep.join([str(PLUGINS), variables.get("PATH", "")])
+    variables["PATH"] = os.pathsep.join([str(PLUGINS), without_stand_in(variables.get("PATH", ""))])
     variables["PULUMI_BACKEND_URL"] = Backend(state_directory(), "").url
     variables["PULUMI_SKIP_UPDATE_CHECK"] = "true"
     variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
@@ -81,7 +83,7 @@ def run(
 ) -> tuple[int, str]:
     """Run `pulumi <arguments>` on a stack; the exit status, and what it printed where that is captured.
 
-    `config_file`: read in place of `Pulumi.<stack>.yaml`; it has that name too.
+    `config_file`: read in place of `Pulumi.<stack>.yaml`.
     """
     executable = pulumi_on_path()
     if executable is None:

@@ -137,6 +137,16 @@ def stack_file(directory: Path, stack: str) -> Path:
     return directory / f"Pulumi.{stack}.yaml"
 
 
+def refuse_unknown(directory: Path, stack: str) -> None:
+    """Raise EngineError where a stack has no settings file; it names those that have one."""
+    path = stack_file(directory, stack)
+    if not path.exists():
+        known = sorted(item.name[len("Pulumi.") : -len(".yaml")] for item in directory.glob("Pulumi.*.yaml"))
+        raise EngineError(
+            f"there is no stack {stack}: {path.name} does not exist; stacks here: {', '.join(known)}"
+        )
+
+
 def salt_in(path: Path) -> str | None:
     """The `encryptionsalt` of a stack's configuration file, if any."""
     if not path.exists():
@@ -160,14 +170,9 @@ def load_stack(
 
     `file` is read in place of the committed one. Raises EngineError that names the key and the file.
     """
+    if file is None:
+        refuse_unknown(project.directory, stack)
     path = file or stack_file(project.directory, stack)
-    if not path.exists():
-        known = sorted(
-            item.name[len("Pulumi.") : -len(".yaml")] for item in project.directory.glob("Pulumi.*.yaml")
-        )
-        raise EngineError(
-            f"there is no stack {stack}: {path.name} does not exist; stacks here: {', '.join(known)}"
-        )
     data = load_yaml(path)
     raw = data.get("config") or {}
     if not isinstance(raw, dict):
@@ -181,7 +186,7 @@ def load_stack(
         config.values[full] = _text(plain)
         if secret:
             config.secret_keys.add(full)
-    _apply_project(project, stack, config, structured)
+    _apply_project(project, path.name, config, structured)
     return config
 
 
@@ -233,7 +238,7 @@ def _text(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False, default=str)
 
 
-def _apply_project(project: Project, stack: str, config: StackConfig, structured: Mapping[str, Any]) -> None:
+def _apply_project(project: Project, where: str, config: StackConfig, structured: Mapping[str, Any]) -> None:
     missing = []
     for key in sorted(project.config, key=lambda item: item.name):
         full = _full_key(key.name, project.name, "Pulumi.yaml")
@@ -247,15 +252,13 @@ def _apply_project(project: Project, stack: str, config: StackConfig, structured
             continue
         if key.secret and full not in config.secret_keys:
             raise EngineError(
-                f"stack {stack}: {full} is secret and must be encrypted: pulumi config set --secret {full}"
+                f"{where}: {full} is secret and must be encrypted: pulumi config set --secret {full}"
             )
         if key.type and not _fits(key.type, key.items, structured[full]):
-            raise EngineError(
-                f"Pulumi.{stack}.yaml: {full} must be of type {_type_name(key.type, key.items)}"
-            )
+            raise EngineError(f"{where}: {full} must be of type {_type_name(key.type, key.items)}")
     if missing:
         noun = "value" if len(missing) == 1 else "values"
-        raise EngineError(f"Pulumi.{stack}.yaml: missing configuration {noun}: {', '.join(missing)}")
+        raise EngineError(f"{where}: missing configuration {noun}: {', '.join(missing)}")
 
 
 def _fits(type_: str, items: Mapping[str, Any] | None, value: Any) -> bool:

@@ -83,10 +83,11 @@ class _Session:
 
     def _config_salt(self) -> str | None:
         name = configuration.stack_file(self.target.directory, self.target.stack)
-        salt = configuration.salt_in(name)
-        if salt is None and self.target.config_copies is not None:
-            salt = configuration.salt_in(self.target.config_copies / name.name)
-        return salt
+        places = [self.target.config_file, name]
+        if self.target.config_copies is not None:
+            places.append(self.target.config_copies / name.name)
+        salts = (configuration.salt_in(place) for place in places if place is not None)
+        return next((salt for salt in salts if salt is not None), None)
 
     def _crypter(self, salt: str | None) -> Crypter:
         if salt not in self._crypters:
@@ -99,14 +100,15 @@ class _Session:
 
     def config(self) -> configuration.StackConfig:
         """The configuration of the stack."""
-        path = configuration.stack_file(self.target.directory, self.target.stack)
+        file = self.target.config_file
+        path = file or configuration.stack_file(self.target.directory, self.target.stack)
         committed = configuration.salt_in(path)
 
         def decrypt(ciphertext: str) -> str:
             crypter = self._crypter(committed) if committed else self.crypter
             return crypter.decrypt(ciphertext)
 
-        return configuration.load_stack(self.project, self.target.stack, decrypt, self.target.config_file)
+        return configuration.load_stack(self.project, self.target.stack, decrypt, file)
 
     def stack_outputs(self, name: str) -> Properties | None:
         """The outputs of a stack of this backend: `stack`, or `organization/project/stack`."""

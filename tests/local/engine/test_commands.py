@@ -52,7 +52,7 @@ def shell(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shel
     monkeypatch.setenv("OPENERP_LOCAL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.setattr("local.home.ROOT", world.directory)
-    monkeypatch.setattr(commands, "emulator", lambda stack: dict)
+    monkeypatch.setattr(commands, "emulator", lambda *_: dict)
     monkeypatch.setattr("local.plugins.load", loader)
     monkeypatch.setattr("ops.clients.write", write)
     made.value("one")
@@ -148,6 +148,86 @@ def test_the_committed_configuration_is_never_written(shell: Shell) -> None:
     shell("up", "-s", "dev")
     shell("preview", "-s", "dev")
     assert path.read_text() == before
+
+
+def pulumi(shell: Shell, line: str, *more: str, ok: bool = True) -> str:
+    """What the stand-in for the real CLI prints on standard output."""
+    return shell("pulumi", *line.split(), *more, ok=ok).stdout
+
+
+def test_the_stand_in_gives_outputs_as_the_real_cli_does(shell: Shell) -> None:
+    shell("up", "-s", "dev")
+    printed = pulumi(shell, "stack output --json --show-secrets --stack dev")
+    assert json.loads(printed) == {"web_url": "https://erp.example", "key": "hush-hush"}
+    assert "hush-hush" not in pulumi(shell, "stack output --json --stack=dev")
+    (row,) = json.loads(pulumi(shell, "stack ls --json"))
+    assert (row["name"], row["current"], row["updateInProgress"]) == ("dev", False, False)
+    assert row["resourceCount"] == 3  # the stack itself, a provider, a thing
+    assert row["lastUpdate"].endswith("Z")
+    said = shell("pulumi", "stack", "output", "--json", "--stack", "prod", ok=False).output
+    assert said == "error: no stack named 'prod' found\n"
+
+
+def test_the_stand_in_says_a_version() -> None:
+    text = CliRunner().invoke(commands.application, ["pulumi", "version"], env={"PATH": "/bin"}).stdout
+    assert text.startswith("v3.")
+
+
+def test_the_stand_in_takes_the_settings_from_another_file(shell: Shell, tmp_path: Path) -> None:
+    shell("up", "-s", "dev")
+    committed = shell.world.directory / "Pulumi.dev.yaml"
+    before = committed.read_text()
+    other = tmp_path / "other.yaml"
+    other.write_text(before.replace("value: one", "value: two"))
+    asked = ("--stack", "dev", "--config-file", str(other))
+    assert json.loads(pulumi(shell, "preview --json --stack dev"))["changeSummary"] == {"same": 2}
+    data = json.loads(pulumi(shell, "preview --json", *asked))
+    assert data["changeSummary"] == {"same": 1, "update": 1}
+    assert data["config"]["things:value"] == "two"
+    assert "tiny:Thing a updated" in pulumi(shell, "up --yes --skip-preview", *asked)
+    assert committed.read_text() == before
+    assert json.loads(pulumi(shell, "preview --json", *asked))["changeSummary"] == {"same": 2}
+    assert json.loads(pulumi(shell, "preview --json -s dev"))["changeSummary"] == {"same": 1, "update": 1}
+    other.write_text("config:\n  aws:region: eu-west-1\n")
+    said = shell("pulumi", "preview", "--json", *asked, ok=False).output
+    assert "things:value" in said
+    other.unlink()
+    said = shell("pulumi", "preview", "--json", *asked, ok=False).output
+    assert said == f"error: there is no other.yaml in {tmp_path}\n"
+
+
+def test_the_stand_in_s_failed_preview_prints_its_errors_as_json_and_ends_with_status_1(
+    shell: Shell,
+) -> None:
+    shell.world.write('raise ValueError("no such size")')
+    data = json.loads(pulumi(shell, "preview --json --stack dev", ok=False))
+    assert any("no such size" in row["message"] for row in data["diagnostics"])
+
+
+def test_the_stand_in_destroys(shell: Shell) -> None:
+    shell("up", "-s", "dev")
+    pulumi(shell, "destroy --yes --skip-preview --stack dev")
+    assert shell.world.things == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("refresh --yes --stack dev", "`pulumi refresh --yes --stack dev`: on this machine"),
+        ("stack init dev", "`pulumi stack init dev`: on this machine"),
+        ("up --stack dev", "`pulumi up` needs --skip-preview --yes"),
+        ("up --yes --skip-preview", "`pulumi up` needs --stack"),
+        ("preview --json --diff --stack dev", "`pulumi preview` takes no --diff"),
+        ("preview --json=yes --stack dev", "`pulumi preview` takes no --json"),
+        ("destroy --yes --skip-preview --stack", "`pulumi destroy`: --stack needs a value"),
+        ("", "on this machine"),
+    ],
+)
+def test_whatever_else_the_real_cli_does_is_one_clear_error(shell: Shell, line: str, message: str) -> None:
+    output = shell("pulumi", *line.split(), ok=False).output
+    assert message in output
+    assert output.startswith("error: ")
+    assert output.count("\n") == 1
 
 
 def test_help_tells_what_each_command_is_for() -> None:
