@@ -14,6 +14,8 @@ from typing import Any
 STORED = frozenset("0123456789abcdef")
 NAMED = 1000
 """So many missing or damaged files are named; the rest is counted."""
+NAMED_BY_SERVER = 200
+"""What a server names: SSM keeps 24,000 characters of an answer."""
 STORED_FILES = "select distinct store_fname from public.ir_attachment where coalesce(store_fname, '') <> ''"
 
 
@@ -94,7 +96,8 @@ def check_on_server(database: str, role: str = "", secret: str = "") -> dict[str
     finally:
         connection.close()
     store = Path(server["shared_dir"]) / "filestore" / database
-    return check(str(store), sorted(name for (name,) in rows))
+    found = check(str(store), sorted(name for (name,) in rows))
+    return {**found, **{kind: found[kind][:NAMED_BY_SERVER] for kind in ("missing", "damaged")}}
 
 
 def look_on_server(database: str) -> dict[str, Any]:

@@ -140,7 +140,7 @@ class Servers:
         """Call a function of a module of ours on a server, as root, and return what it returns, by JSON.
 
         The module is sent as it is; it may import the standard library, Debian's packages of the server and
-        `openerp_server`. Large arguments travel compressed (SSM takes 64 KB in all).
+        `openerp_server`. Both ways travel compressed: SSM takes 64 KB, and gives 24,000 characters back.
         """
         packed = base64.b64encode(
             zlib.compress(
@@ -153,13 +153,14 @@ class Servers:
             "g=json.loads(zlib.decompress(base64.b64decode(sys.stdin.read())));"
             "m={'__name__':'ops_on_server'};"
             f"exec(compile(g['source'],{module.name!r},'exec'),m);"
-            f"print('\\n'+json.dumps(m[{function!r}](**g['arguments'])))"
+            f"a=json.dumps(m[{function!r}](**g['arguments'])).encode();"
+            "print('\\n'+base64.b64encode(zlib.compress(a,9)).decode())"
         )
         script = f"exec python3 -B -c {shlex.quote(program)} <<'OPENERP_OPS'\n{packed}\nOPENERP_OPS\n"
         if len(script) > 60_000:
             raise OpsError(f"{what}: {len(script):,} bytes are more than SSM takes in one command")
         printed = self.run(instance, script, what=what, seconds=seconds).rstrip().rpartition("\n")[2]
         try:
-            return json.loads(printed)
-        except ValueError:
+            return json.loads(zlib.decompress(base64.b64decode(printed, validate=True)))
+        except (ValueError, zlib.error):
             raise OpsError(f"{what} on {instance}: no answer came back, but {printed[:200]!r}") from None
