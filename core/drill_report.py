@@ -18,9 +18,6 @@ PREFIX: Final = "drills/"
 NAMED: Final = 20
 """So many differences stand on the page; the document has all."""
 DAY: Final = 86400.0
-METRIC: Final = "DaysSinceGoodDrill"
-METRIC_NAMESPACE: Final = "OpenERP/Operations"
-METRIC_DIMENSION: Final = "Stack"
 
 Proof = Literal["proven", "not proven", "failed"]
 
@@ -45,8 +42,10 @@ class Database:
     rows: int
     """Of the tables that were counted."""
     modules: int
-    files: int
+    attachments: int
     """Stored files that attachments name; each was read."""
+    files: int
+    """Stored files that are there."""
     file_bytes: int
     login: str | None = None
     """How the administrator's login ended; None where it was not tried."""
@@ -236,12 +235,13 @@ def _databases(report: Report) -> list[str]:
         "",
         "## What was compared",
         "",
-        "| database | rows | modules | stored files | login |",
-        "|---|---|---|---|---|",
+        "| database | rows | modules | files of attachments | file store | login |",
+        "|---|---|---|---|---|---|",
     ]
     return lines + [
         f"| `{_cell(one.name)}` | {one.rows:,} in {one.tables} tables | {one.modules} | "
-        f"{one.files:,} of {one.file_bytes:,} bytes, each read | {one.login or 'not tried'} |"
+        f"{one.attachments:,}, each read | {one.files:,} files of {one.file_bytes:,} bytes | "
+        f"{one.login or 'not tried'} |"
         for one in report.databases
     ]
 

@@ -87,7 +87,12 @@ def drill_policy(account: Account, names: Names, key_arn: str) -> Document:
             ["rds:RestoreDBInstanceFromDBSnapshot"],
             [servers, *(arn("rds", f"{kind}:*") for kind in ("og", "pg", "snapshot", "subgrp"))],
         ),
-        allow("OwnDatabase", ["rds:AddTagsToResource", "rds:DeleteDBInstance"], [servers]),
+        # By a change RDS makes a password for the master user; with the restore it does for Oracle only.
+        allow(
+            "OwnDatabase",
+            ["rds:AddTagsToResource", "rds:DeleteDBInstance", "rds:ModifyDBInstance"],
+            [servers],
+        ),
         allow("RestoreFiles", ["backup:StartRestoreJob"], ["*"]),
         allow(
             "PassBackupRole",

@@ -102,7 +102,7 @@ def _as(role: str, secret: str, database: str) -> Any:
 
 
 def count(database: str, role: str, secret: str, tables: list[str]) -> dict[str, Any]:
-    """Count the rows of `tables` (as SQL writes them), modules and stored files of a database."""
+    """Count rows of `tables` (as SQL writes them) and stored files of a database; its modules and uuid."""
     connection = _as(role, secret, database)
     try:
         rows = {
@@ -113,9 +113,10 @@ def count(database: str, role: str, secret: str, tables: list[str]) -> dict[str,
         }
         modules = dict(connection.rows(MODULES)) if connection.has_table("ir_module_module") else {}
         stored = connection.rows(STORED)[0][0] if connection.has_table("ir_attachment") else 0
+        uuid = connection.parameter("database.uuid")
     finally:
         connection.close()
-    return {"rows": rows, "modules": modules, "attachments": stored}
+    return {"rows": rows, "modules": modules, "uuid": uuid, "attachments": stored}
 
 
 def release(path: str) -> dict[str, Any]:
@@ -177,11 +178,11 @@ class _Odoo:
         return "shown" if shown else f"{path} is answered with status {status}"
 
 
-def log_in(database: str, tenant: str, login: dict[str, str], seconds: int) -> dict[str, str]:
+def log_in(database: str, tenant: str, login: dict[str, str], seconds: int) -> dict[str, Any]:
     """Wait until Odoo answers, open a session as the administrator, and ask for the web client.
 
     `login`: role and secret of the database. The administrator's password in the checkpoint may be older than
-    the secret: it is then written into this copy, and `password` says `set`.
+    the secret: that of the secret is then written into this copy.
     """
     from openerp_server import common, secret_values
 
@@ -193,12 +194,12 @@ def log_in(database: str, tenant: str, login: dict[str, str], seconds: int) -> d
     server = common.keep_trying("Odoo", ready, seconds=seconds)
     password = secret_values.fetch(server, server["administrator_secret_arn"])
     browser = _Odoo(server)
-    state, which = browser.log_in(database, password), "as it was"
-    if state.endswith("AccessDenied"):
+    state = browser.log_in(database, password)
+    if refused := state.endswith("AccessDenied"):
         _set_password(database, login, password)
-        state, which = browser.log_in(database, password), "set"
+        state = browser.log_in(database, password)
     page = browser.client() if state == "in" else ""
-    return {"login": state, "password": which, "client": page}
+    return {"login": state, "rewritten": refused, "client": page}
 
 
 def _set_password(database: str, login: dict[str, str], password: str) -> None:

@@ -158,7 +158,7 @@ class Own:
             self._pass(found, refused)
             if time.monotonic() > end:
                 late = [f"a file system that the restore job {job} is making"] if restoring else []
-                return [*found.sentences(refused), *late]
+                return [*self.look().get(drill, Found()).sentences(refused), *late]
             self._reporter.note(", ".join(found.sentences()) or f"restore job {job}")
             time.sleep(pause)
             pause = min(LOOK, pause * 1.5)

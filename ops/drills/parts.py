@@ -169,8 +169,6 @@ def restore_database(site: Site, drill: str, at: Place, snapshot: str, group: st
             CopyTagsToSnapshot=False,
             DeletionProtection=False,
             BackupRetentionPeriod=0,
-            ManageMasterUserPassword=True,
-            MasterUserSecretKmsKeyId=str(output(names.DATABASE_KMS_KEY_ARN)),
             Tags=own.tags(site.name, drill),
         )
     return notes
@@ -186,14 +184,27 @@ class DatabaseServer:
 
 
 def database(site: Site, drill: str) -> DatabaseServer | None:
-    """Return the restored database server when it can be used; None before. Raises OpsError if never."""
-    identifier = own.name(site.name, drill)
+    """Return the restored database server when it can be used; None before. Raises OpsError if never.
+
+    Its master user gets a password of its own by a change: RDS takes that with a restore for Oracle only.
+    """
+    rds, identifier = site.aws.client("rds"), own.name(site.name, drill)
     with explained(f"the database server {identifier}"):
-        row = site.aws.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"][0]
-    status, secret = row["DBInstanceStatus"], row.get("MasterUserSecret") or {}
-    if status in ("failed", "storage-full") or status.startswith("incompatible"):
-        raise OpsError(f"RDS could not restore {identifier}: its status is {status}")
-    if status != "available" or "Endpoint" not in row or not secret.get("SecretArn"):
+        row = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"][0]
+        status, secret = row["DBInstanceStatus"], row.get("MasterUserSecret") or {}
+        if status in ("failed", "storage-full") or status.startswith("incompatible"):
+            raise OpsError(f"RDS could not restore {identifier}: its status is {status}")
+        if status != "available" or "Endpoint" not in row:
+            return None
+        if not secret and not row.get("PendingModifiedValues"):
+            rds.modify_db_instance(
+                DBInstanceIdentifier=identifier,
+                ManageMasterUserPassword=True,
+                MasterUserSecretKmsKeyId=str(site.stack.output(names.DATABASE_KMS_KEY_ARN)),
+                ApplyImmediately=True,
+            )
+            return None
+    if secret.get("SecretStatus") != "active":
         return None
     return DatabaseServer(
         address=row["Endpoint"]["Address"],

@@ -45,7 +45,14 @@ GOOD = Report(
     loss=Loss(checkpoint=21600, database_backup=18000, files_backup=18060, point_in_time=240),
     databases=(
         Database(
-            name="openerp", tables=20, rows=1234567, modules=61, files=1842, file_bytes=47511860, login="ok"
+            name="openerp",
+            tables=20,
+            rows=1234567,
+            modules=61,
+            attachments=1842,
+            files=1850,
+            file_bytes=47511860,
+            login="in",
         ),
     ),
     differences=(),
@@ -65,7 +72,7 @@ def test_a_good_drill_says_so_and_what_was_measured() -> None:
     assert "| Data lost by this checkpoint (RPO) | 6 h, its age |" in page
     assert "| Last backup of the plan | database 5 h old, file store 5 h 1 min old |" in page
     assert "| compared (not in a restore) | 20 min | 5 min |" in page
-    assert "1,842 of 47,511,860 bytes, each read" in page
+    assert "| 1,842, each read | 1,850 files of 47,511,860 bytes | in |" in page
 
 
 def test_a_missed_target_is_said() -> None:

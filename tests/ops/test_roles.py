@@ -83,6 +83,7 @@ def test_only_the_environment_of_drills_takes_their_role() -> None:
         ("rds:RestoreDBInstanceFromDBSnapshot", arn("rds", "subgrp:database-subnets-1234567"), {}),
         ("rds:AddTagsToResource", arn("rds", f"db:{MINE}"), {}),
         ("rds:DeleteDBInstance", arn("rds", f"db:{MINE}"), {}),
+        ("rds:ModifyDBInstance", arn("rds", f"db:{MINE}"), {}),
         ("secretsmanager:CreateSecret", arn("secretsmanager", "secret:rds!db-1"), {}),
         ("secretsmanager:PutResourcePolicy", arn("secretsmanager", "secret:rds!db-1"), {}),
         ("secretsmanager:GetSecretValue", arn("secretsmanager", "secret:databases-application-1"), THEIRS),
@@ -132,7 +133,7 @@ def test_a_scheduled_drill_may_make_and_remove_what_is_its_own(
     ("action", "resource", "context"),
     [
         ("rds:DeleteDBInstance", arn("rds", "db:database-instance-1234567"), THEIRS),
-        ("rds:ModifyDBInstance", arn("rds", f"db:{MINE}"), TAGGED),
+        ("rds:ModifyDBInstance", arn("rds", "db:database-instance-1234567"), THEIRS),
         ("rds:DeleteDBSnapshot", arn("rds", "snapshot:openerp-prod-opening-1"), THEIRS),
         ("rds:RestoreDBInstanceFromDBSnapshot", arn("rds", "db:database-instance-1234567"), {}),
         ("secretsmanager:GetSecretValue", arn("secretsmanager", "secret:another-project"), {}),
@@ -201,6 +202,11 @@ def test_the_deploy_role_may_do_what_the_day_2_commands_do(bound: bool) -> None:
     backup = {"iam:PassedToService": "backup.amazonaws.com"}
     assert may(boundary, "iam:PassRole", HERE.iam("role/backup-role-1234567"), backup)
     own_part = {**REQUESTED, "aws:ResourceTag/Project": "openerp"}
-    for action in ("ec2:TerminateInstances", "elasticfilesystem:DeleteFileSystem", "rds:DeleteDBInstance"):
+    for action in (
+        "ec2:TerminateInstances",
+        "elasticfilesystem:DeleteFileSystem",
+        "rds:DeleteDBInstance",
+        "rds:ModifyDBInstance",
+    ):
         assert may(boundary, action, "*", own_part), action
         assert not may(boundary, action, "*", REQUESTED), f"{action} of what has no tag"
