@@ -29,8 +29,26 @@ GROUPS: Final[Mapping[Role, str]] = {
 OUTPUT_LIMIT: Final = 24_000
 """Characters of a command's output that SSM keeps (API reference, GetCommandInvocation)."""
 ENDED: Final = frozenset({"Success", "Failed", "TimedOut", "Cancelled", "Undeliverable", "Terminated"})
-PACKAGE: Final = "/usr/local/lib/openerp"
-"""Where a server has its own package `openerp_server` (core/servers/cloud_init.py)."""
+PROGRAM: Final = """\
+import base64, json, os, sys, zlib
+sys.path.insert(0, "/usr/local/lib/openerp")
+try:
+    with open("/etc/openerp/aws.env") as file:
+        os.environ.update(line.strip().split("=", 1) for line in file if "=" in line)
+except FileNotFoundError:
+    pass
+given = json.loads(zlib.decompress(base64.b64decode(sys.stdin.read())))
+module = {"__name__": "ops_on_server"}
+exec(compile(given["source"], given["name"], "exec"), module)
+try:
+    answer = module[given["function"]](**given["arguments"])
+except Exception as error:
+    kind = type(error).__name__
+    sys.exit(str(error) if kind == "StepError" else f"{kind}: {error}")
+print("\\n" + base64.b64encode(zlib.compress(json.dumps(answer).encode(), 9)).decode())
+"""
+"""What calls a function on a server: with the server's package `openerp_server` and its environment for AWS
+(both as core/servers/ has them), an error as one line, the answer compressed."""
 
 
 class ServerError(OpsError):
@@ -144,19 +162,19 @@ class Servers:
         """
         packed = base64.b64encode(
             zlib.compress(
-                json.dumps({"source": module.read_text(encoding="utf-8"), "arguments": arguments}).encode(), 9
+                json.dumps(
+                    {
+                        "source": module.read_text(encoding="utf-8"),
+                        "name": module.name,
+                        "function": function,
+                        "arguments": arguments,
+                    }
+                ).encode(),
+                9,
             )
         ).decode()
-        program = (
-            "import base64,json,sys,zlib;"
-            f"sys.path.insert(0,{PACKAGE!r});"
-            "g=json.loads(zlib.decompress(base64.b64decode(sys.stdin.read())));"
-            "m={'__name__':'ops_on_server'};"
-            f"exec(compile(g['source'],{module.name!r},'exec'),m);"
-            f"a=json.dumps(m[{function!r}](**g['arguments'])).encode();"
-            "print('\\n'+base64.b64encode(zlib.compress(a,9)).decode())"
-        )
-        script = f"exec python3 -B -c {shlex.quote(program)} <<'OPENERP_OPS'\n{packed}\nOPENERP_OPS\n"
+        program = shlex.quote(PROGRAM)
+        script = f"exec python3 -B -c {program} <<'OPENERP_OPS'\n{packed}\nOPENERP_OPS\n"
         if len(script) > 60_000:
             raise OpsError(f"{what}: {len(script):,} bytes are more than SSM takes in one command")
         printed = self.run(instance, script, what=what, seconds=seconds).rstrip().rpartition("\n")[2]
