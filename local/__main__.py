@@ -335,6 +335,7 @@ def live(
         watching.require()
         project, values = plain_config(stack)
         region = region_of(stack)
+        nodes.refuse_another_region(places.home(), region)
         image = watching.Image(watching.recipe_of(values, project), places.cache())
         image.start()
         outputs = bring_up(stack, engine, quiet=as_json)
@@ -345,7 +346,7 @@ def live(
             image.wait(progress)
             imaged = time.monotonic()
             nodes.start(places.home(), region)
-            status = watching.wait(places.home(), progress, wait)
+            status = watching.wait(places.home(), watching.Own.of(outputs), progress, wait)
         finally:
             progress.close()
         served = time.monotonic()

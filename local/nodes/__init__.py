@@ -69,14 +69,25 @@ def _locked(home: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
+def refuse_another_region(home: Path, region: str) -> None:
+    """Raises ``NodesError`` where servers of another region run: they are one data centre, of one region."""
+    found = running(home)
+    if found is not None and found.region != region:
+        raise NodesError(
+            f"servers in {found.region} run on this machine, which can be the data centre of one region at a "
+            f"time, and this stack is in {region}: `down` stops them"
+        )
+
+
 def start(home: Path, region: str) -> Nodes:
     """Starts the process that runs the servers of ``home``, unless it runs. Returns at once: the servers
     are still to be booted. What a killed one left behind is removed first. Raises ``NodesError``.
     """
     with _locked(home) as place:
+        refuse_another_region(home, region)
         fingerprint = code_fingerprint("local/nodes")
         found = running(home)
-        if found and (found.fingerprint, found.region) == (fingerprint, region):
+        if found and found.fingerprint == fingerprint:
             return found
         if found:
             end_within(found.pid, found.identity, STOP_TIMEOUT)

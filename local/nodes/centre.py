@@ -343,6 +343,7 @@ class Centre:
             balancers=self._balancers.status(),
             refreshes=tuple(group.name for group in cloud.groups if group.refresh_id),
             wanted=sum(group.desired for group in cloud.groups),
+            groups={group.name: group.desired for group in cloud.groups},
             replaced=tuple(self._replaced),
             errors=tuple(f"{what}: {why}" for what, why in self._errors.items()),
         )

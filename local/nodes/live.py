@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.outputs import APP_AUTOSCALING_GROUP, LOAD_BALANCER_DNS_NAME, WEB_CLIENT_AUTOSCALING_GROUP
 from local import nodes
 from local.nodes import NodesError
 from local.nodes.progress import Progress, title
@@ -79,8 +80,25 @@ def recipe_of(values: Mapping[str, Any], project: str) -> str:
     return image.removeprefix(RESOLVED_HERE) if image.startswith(RESOLVED_HERE) else BARE
 
 
-def wait(home: Path, progress: Progress, seconds: float) -> Status:
-    """Wait until every server serves, showing how they are. Raises NodesError where one fails."""
+@dataclass(frozen=True)
+class Own:
+    """How a stack knows what is its own among all that this machine runs."""
+
+    groups: frozenset[str]
+    """Its Auto Scaling groups."""
+    balancer: str
+    """The DNS name of its load balancer."""
+
+    @classmethod
+    def of(cls, outputs: Mapping[str, Any]) -> Own:
+        """From the stack's outputs."""
+        named = (outputs.get(name) for name in (APP_AUTOSCALING_GROUP, WEB_CLIENT_AUTOSCALING_GROUP))
+        return cls(frozenset(map(str, filter(None, named))), str(outputs.get(LOAD_BALANCER_DNS_NAME, "")))
+
+
+def wait(home: Path, own: Own, progress: Progress, seconds: float) -> Status:
+    """Wait until every server of a stack serves, showing how they are, and return the stack's part of the
+    status. Raises NodesError where a server fails."""
     began = time.time()
     before: tuple[str, ...] | None = None
     trouble: float | None = None
@@ -88,7 +106,8 @@ def wait(home: Path, progress: Progress, seconds: float) -> Status:
         if nodes.running(home) is None:
             log = nodes.directory(home) / "log"
             raise NodesError(f"the servers' process ended; {log} says why")
-        status = read(nodes.directory(home) / "status.json")
+        whole = read(nodes.directory(home) / "status.json")
+        status = whole.of(own.groups, own.balancer) if whole is not None else None
         progress.show(status)
         if status is not None and status.written - began > SETTLED:
             if status.serving:
@@ -151,7 +170,7 @@ def address(outputs: Mapping[str, Any], status: Status, distribution: Path) -> A
     """Find the load balancer of a stack. Raises NodesError where there is none."""
     url = str(outputs["web_url"])
     host = url.removeprefix("https://").partition("/")[0].partition(":")[0]
-    balancer = _balancer(str(outputs.get("load_balancer_dns_name", "")), status)
+    balancer = _balancer(str(outputs.get(LOAD_BALANCER_DNS_NAME, "")), status)
     ca = distribution / "ca.pem"
     return Address(
         url=url,
@@ -165,7 +184,7 @@ def address(outputs: Mapping[str, Any], status: Status, distribution: Path) -> A
 
 def _balancer(dns_name: str, status: Status) -> BalancerStatus:
     for balancer in status.balancers:
-        if dns_name.removeprefix("internal-").startswith(balancer.name + "-"):
+        if balancer.answers_to(dns_name):
             return balancer
     raise NodesError("no load balancer of this stack is served on this machine")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,11 @@ class BalancerStatus:
     ports: tuple[int, ...] = ()
     error: str = ""
 
+    def answers_to(self, dns_name: str) -> bool:
+        """Whether a load balancer's DNS name is this one's: `<name>-<number>.<region>.elb.amazonaws.com`."""
+        label = dns_name.partition(".")[0].removeprefix("internal-")
+        return label.rpartition("-")[0] == self.name
+
 
 @dataclass(frozen=True)
 class Status:
@@ -72,6 +77,8 @@ class Status:
     """Groups with an instance refresh under way."""
     wanted: int = 0
     """Servers that the groups are to have in all."""
+    groups: Mapping[str, int] = field(default_factory=dict)
+    """Servers that each group is to have."""
     replaced: tuple[str, ...] = ()
     """What was replaced, and why: the last ones."""
     errors: tuple[str, ...] = ()
@@ -83,6 +90,23 @@ class Status:
         serving = [server for server in self.servers if server.serving and server.phase == "running"]
         balanced = bool(self.balancers) and not any(item.error for item in self.balancers)
         return len(serving) >= self.wanted and not self.refreshes and not self.errors and balanced
+
+    def of(self, groups: Collection[str], balancer: str) -> Status | None:
+        """The part of it that one stack is, by its groups and the DNS name of its load balancer; None where
+        the data centre has not yet seen all of its groups."""
+        if not self.groups.keys() >= set(groups):
+            return None
+        others = [server.id for server in self.servers if server.group not in groups]
+        return replace(
+            self,
+            servers=tuple(server for server in self.servers if server.group in groups),
+            balancers=tuple(item for item in self.balancers if item.answers_to(balancer)),
+            refreshes=tuple(name for name in self.refreshes if name in groups),
+            wanted=sum(self.groups[name] for name in groups),
+            groups={name: self.groups[name] for name in groups},
+            replaced=tuple(line for line in self.replaced if any(f" of {name}: " in line for name in groups)),
+            errors=tuple(line for line in self.errors if line.partition(":")[0] not in others),
+        )
 
 
 def write(path: Path, status: Status) -> None:

@@ -1,4 +1,4 @@
-"""One live deployment: a copy of the project with a home of its own, its commands, servers and cloud."""
+"""Live deployments: a copy of the project with a home of its own, its stacks, commands, servers and cloud."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ from tests.load.users import Entrance
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("local", "core", "components", "deployment", "ops")
 STACK = "local"
+FOR_A_STACK = ("up", "live", "preview", "destroy", "output", "password")
+"""Commands that take --stack."""
 Role = Literal["app", "web-client"]
 GROUP_OUTPUTS: Mapping[Role, str] = {
     "app": names.APP_AUTOSCALING_GROUP,
@@ -42,16 +44,40 @@ class DeploymentError(AssertionError):
     """A command failed, or what was waited for did not happen; the message holds what is known."""
 
 
+def on_this_machine(config: dict[str, Any]) -> None:
+    """Change settings that are for AWS so that servers boot here: an image that can be made here, and
+    certificates of an authority that clients can be told to trust."""
+    config["openerp:package"] = {"source": "image"}
+    config["openerp:serverImage"] = "resolve:ssm:/openerp/images/openerp-19.0"
+    config["openerp:access"] |= {"certificate": "private", "domain": _local_domain(config)}
+    config["openerp:access"].pop("hostedZone", None)
+
+
+def _local_domain(config: Mapping[str, Any]) -> str:
+    host = str(config["openerp:access"]["domain"]).partition(".")[0]
+    return f"{host}.openerp.test"
+
+
 class Deployment:
-    """The stack `local` in a directory of its own, under which everything is.
+    """A stack in a directory of its own, under which everything is: `local`, and by `of` any other one.
 
     The copy has its own settings, which tests change, and its own `dist/`. Images of servers come from the
     cache that all deployments on this machine share.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, stack: str = STACK) -> None:
+        self.directory, self.stack = directory, stack
         self.project, self.home = directory / "project", directory / "home"
-        self._outputs: dict[str, Any] | None = None
+        self._outputs: dict[str, dict[str, Any]] = {}
+        """By stack; those of all stacks may change with any command."""
+
+    def of(self, stack: str | None) -> Deployment:
+        """Another stack of the same copy and home; None: this one."""
+        if stack in (None, self.stack):
+            return self
+        other = Deployment(self.directory, str(stack))
+        other._outputs = self._outputs
+        return other
 
     def copy_project(self, change: Callable[[dict[str, Any]], None] | None = None) -> None:
         """Copy the code as it is now, and the settings with a change."""
@@ -67,49 +93,100 @@ class Deployment:
         if change is not None:
             self.change_settings(change)
 
-    def change_settings(self, change: Callable[[dict[str, Any]], None]) -> None:
+    @property
+    def settings_file(self) -> Path:
+        """The copy's settings of the stack."""
+        return self.project / f"Pulumi.{self.stack}.yaml"
+
+    def settings(self) -> dict[str, Any]:
+        """The stack's settings as they are now. Keys are as in the file."""
+        config: dict[str, Any] = yaml.safe_load(self.settings_file.read_text())["config"]
+        return config
+
+    def change_settings(self, change: Callable[[dict[str, Any]], None], *, stack: str | None = None) -> None:
         """Change the stack's settings; `up` or `live` makes it so. Keys are as in the file."""
-        path = self.project / f"Pulumi.{STACK}.yaml"
+        path = self.of(stack).settings_file
         document = yaml.safe_load(path.read_text())
         change(document["config"])
         path.write_text(yaml.safe_dump(document, sort_keys=False))
 
     # Commands.
 
-    def run(self, *command: str, seconds: float = 120) -> str:
-        """Run a command of `python -m local` to its end; what it printed."""
-        environment = os.environ | {
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of the commands below: this home, the images of all homes."""
+        return os.environ | {
             "OPENERP_LOCAL_HOME": str(self.home),
             "OPENERP_LOCAL_CACHE": os.environ.get("OPENERP_LOCAL_CACHE", str(ROOT / ".local" / "cache")),
         }
+
+    def run(self, *command: str, seconds: float = 120, stack: str | None = None) -> str:
+        """Run a command of `python -m local` to its end; what it printed. It is for this stack, or another
+        one."""
+        if command[0] in FOR_A_STACK and "--stack" not in command:
+            command = (*command, "--stack", self.of(stack).stack)
+        ended = self._run(command, "", seconds)
+        if ended.returncode:
+            raise DeploymentError(
+                f"{' '.join(command)} failed:\n{ended.stdout[-6000:]}{ended.stderr[-6000:]}"
+            )
+        return ended.stdout
+
+    def live(self, *, stack: str | None = None, seconds: float = 600) -> str:
+        """Bring the stack up with servers that serve; what was printed."""
         try:
-            ended = subprocess.run(
+            return self.run("live", seconds=seconds, stack=stack)
+        except DeploymentError:
+            print(self.consoles(60), flush=True)
+            raise
+
+    def ops(self, *arguments: str, given: str = "", seconds: float = 600) -> subprocess.CompletedProcess[str]:
+        """Run `python -m local ops` with these arguments and this on its standard input, to whatever end.
+
+        They name the stack themselves.
+        """
+        return self._run(("ops", *arguments), given, seconds)
+
+    def start_ops(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin `python -m local ops`, in a process group of its own: for a test that kills it."""
+        self._outputs.clear()
+        return subprocess.Popen(
+            [sys.executable, "-m", "local", "ops", *arguments],
+            cwd=self.project,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        )
+
+    def _run(self, command: tuple[str, ...], given: str, seconds: float) -> subprocess.CompletedProcess[str]:
+        if command[0] not in ("output", "password", "status"):
+            self._outputs.clear()
+        try:
+            return subprocess.run(
                 [sys.executable, "-m", "local", *command],
                 cwd=self.project,
-                env=environment,
-                stdin=subprocess.DEVNULL,
+                env=self.environment,
+                input=given,
                 capture_output=True,
                 text=True,
                 timeout=seconds,
             )
         except subprocess.TimeoutExpired as late:
-            said = (late.stdout or b"").decode(errors="replace")
+            said = b"".join(text for text in (late.stdout, late.stderr) if text).decode(errors="replace")
             raise DeploymentError(f"{' '.join(command)} took over {seconds} s:\n{said[-4000:]}") from None
-        if ended.returncode:
-            raise DeploymentError(
-                f"{' '.join(command)} failed:\n{ended.stdout[-6000:]}{ended.stderr[-6000:]}"
-            )
-        self._outputs = None
-        return ended.stdout
 
-    def outputs(self) -> dict[str, Any]:
+    def outputs(self, *, stack: str | None = None) -> dict[str, Any]:
         """The stack's outputs, secrets in plain."""
-        if self._outputs is None:
-            self._outputs = json.loads(self.run("output", "--json", "--show-secrets"))
-        return self._outputs
+        name = self.of(stack).stack
+        if name not in self._outputs:
+            self._outputs[name] = json.loads(self.run("output", "--json", "--show-secrets", stack=name))
+        return self._outputs[name]
 
     def status(self) -> Status:
-        """What the data centre says of itself."""
+        """What the data centre says of itself: of the servers of all stacks."""
         found = status.read(nodes.directory(self.home) / "status.json")
         if found is None:
             raise DeploymentError("no server runs")
@@ -120,7 +197,7 @@ class Deployment:
     @property
     def clients(self) -> Path:
         """The generated client configuration."""
-        return self.project / "dist" / STACK
+        return self.project / "dist" / self.stack
 
     @property
     def rpc(self) -> dict[str, Any]:
@@ -136,7 +213,8 @@ class Deployment:
     @property
     def hosts(self) -> dict[str, str]:
         """The public host name and the loopback address that it leads to."""
-        (balancer,) = self.status().balancers
+        name = str(self.outputs()[names.LOAD_BALANCER_DNS_NAME])
+        (balancer,) = (one for one in self.status().balancers if one.answers_to(name))
         return {self.host: balancer.bind}
 
     def entrance(self) -> Entrance:
@@ -310,24 +388,21 @@ def deployment(
     first: Callable[[Deployment], None] | None = None,
     seconds: float = 600,
     keep: bool = False,
+    stack: str = STACK,
 ) -> Iterator[Deployment]:
-    """Bring a deployment up in a directory; with `keep`, leave it running at the end.
+    """Bring a deployment of a stack up in a directory; with `keep`, leave it running at the end.
 
     `first` is done when the stack is up and no server runs yet.
     """
     places.stay_on_this_machine()
-    made = Deployment(directory)
+    made = Deployment(directory, stack)
     made.copy_project(change)
     try:
         if first is not None:
             made.run("up")
             first(made)
         begin = time.monotonic()
-        try:
-            print(made.run("live", seconds=seconds), flush=True)
-        except DeploymentError:
-            print(made.consoles(60), flush=True)
-            raise
+        print(made.live(seconds=seconds), flush=True)
         print(f"live after {time.monotonic() - begin:.0f} s", flush=True)
         yield made
     finally:

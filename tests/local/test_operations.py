@@ -1,4 +1,4 @@
-"""`python -m local ops`: what it starts and with what environment; its `pulumi` never passes for the real one."""
+"""What `python -m local ops` starts, and with what environment; its `pulumi` is never the real one."""
 
 from __future__ import annotations
 

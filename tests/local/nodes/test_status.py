@@ -59,6 +59,35 @@ def test_it_serves_when_every_server_that_is_wanted_answers_and_nothing_is_under
     assert whole(server(), server(id="i-2", phase="draining")).serving
 
 
+def test_of_several_stacks_each_sees_its_own() -> None:
+    other = BalancerStatus(name="lb-1-more", bind="127.0.0.3")
+    both = whole(
+        server(),
+        server(id="i-2", group="other", health={}),
+        server(id="i-3", group="", health={}),
+        groups={"g": 1, "other": 1},
+        wanted=2,
+        refreshes=("other",),
+        replaced=("i-9 of other: gone", "i-8 of g: old"),
+        errors=("i-2: no room",),
+        balancers=(BalancerStatus(name="lb-1", bind="127.0.0.2"), other),
+    )
+    assert not both.serving
+    own = both.of({"g"}, "lb-1-7.eu-central-1.elb.amazonaws.com")
+    assert own is not None
+    assert own.serving
+    assert [one.id for one in own.servers] == ["i-1"]
+    assert [one.bind for one in own.balancers] == ["127.0.0.2"]
+    assert (own.wanted, own.replaced, own.errors) == (1, ("i-8 of g: old",), ())
+    theirs = both.of({"other"}, "internal-lb-1-more-7.eu-central-1.elb.amazonaws.com")
+    assert theirs is not None
+    assert not theirs.serving
+    assert theirs.balancers == (other,)
+    assert theirs.errors == ("i-2: no room",)
+    assert both.of({"g", "third"}, "") is None
+    assert not dataclasses.replace(own, errors=("emulator: away",)).serving
+
+
 def test_a_console_is_shown_without_what_only_a_terminal_understands(tmp_path: Path) -> None:
     path = tmp_path / "console.log"
     path.write_bytes(
