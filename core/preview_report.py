@@ -74,6 +74,8 @@ class _Step:
     properties: tuple[PropertyChange, ...]
     protected: bool
     retained: bool
+    successor: str
+    """What takes the place of something that is replaced."""
 
 
 def marker(stack: str) -> str:
@@ -185,9 +187,20 @@ def _step(raw: Mapping[str, object]) -> _Step:
         reasons=tuple(map(str, _sequence(raw.get("replaceReasons")))),
         changed=tuple(map(str, _sequence(raw.get("diffReasons")))),
         properties=() if kind in _QUIET else tuple(_properties(raw, kind, old, new, secret_names)),
-        protected=bool(old.get("protect")),
+        # Pulumi replaces what the new one does not protect: that is how a protected server is restored.
+        protected=bool(old.get("protect")) and (kind in _DELETING or bool(new.get("protect"))),
         retained=bool(old.get("retainOnDelete")),
+        successor=_successor(new),
     )
+
+
+def _successor(new: Mapping[str, object]) -> str:
+    snapshot = _mapping(new.get("inputs")).get("snapshotIdentifier")
+    if snapshot:
+        return f"one made from the snapshot {_code(show(snapshot).strip(chr(34)))} takes its place"
+    if new.get("external"):
+        return f"{_code(str(new.get('id') or 'one'))}, which exists, takes its place"
+    return "a new, empty one takes its place"
 
 
 def _properties(
@@ -317,7 +330,9 @@ def _consequence(step: _Step) -> str:
     if step.type in KEY_TYPES:
         return KEY_TYPES[step.type]
     if step.retained:
-        return "a new, empty one takes its place; the old one stays in the cloud, used by nothing"
+        return f"{step.successor}; the old one stays in the cloud, used by nothing"
+    if step.op == "replace":
+        return f"{step.successor}; {DATA_TYPES[step.type]}"
     return DATA_TYPES[step.type]
 
 

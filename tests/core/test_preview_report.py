@@ -109,6 +109,24 @@ def test_a_retained_database_that_is_replaced_still_raises_the_alarm() -> None:
     assert "a new, empty one takes its place" in text
 
 
+def test_a_restore_is_told_from_a_loss_of_everything() -> None:
+    """A protected server may be replaced when the new one is not protected, which is so in that run alone."""
+    old = {"protect": True, "retainOnDelete": True}
+    snapshot = {"snapshotIdentifier": "openerp-prod-monday"}
+    restored = step("replace", INSTANCE, "db", oldState=state({}, **old), newState=state(snapshot))
+    read = {"external": True, "id": "fs-00000002"}
+    system = "aws:efs/fileSystem:FileSystem"
+    files = step("replace", system, "files", oldState=state({}, **old), newState=state({}, **read))
+    text = report(restored, files)
+    assert "one made from the snapshot `openerp-prod-monday` takes its place; the old one stays" in text
+    assert "`fs-00000002`, which exists, takes its place; the old one stays" in text
+    assert "Pulumi will refuse" not in text
+    assert [loss.protected for loss in losses({"steps": [restored, files]})[0]] == [False, False]
+    emptied = step("replace", INSTANCE, "db", oldState=state({}, **old), newState=state({}, protect=True))
+    assert "a new, empty one takes its place" in report(emptied)
+    assert "Pulumi will refuse" in report(emptied)
+
+
 def test_losses_are_what_goes_with_data_first_and_the_rest_is_counted() -> None:
     policy = "aws:iam/rolePolicy:RolePolicy"
     preview = {

@@ -157,6 +157,10 @@ def test_a_protected_stack_goes_back_too_killed_or_not_and_loses_nothing(stack: 
         }
     )
 
+    report = stack.run("preview", "--markdown")
+    assert f"one made from the snapshot `{SNAPSHOT}` takes its place; the old one stays" in report
+    assert f"`{other}`, which exists, takes its place; the old one stays" in report
+    assert "Pulumi will refuse" not in report
     stack.killed_after("database-instance replacement created", "up")
     stack.run("up")
 
