@@ -18,6 +18,7 @@ from rich.markup import escape
 from core import outputs as names
 from core.client_configuration import ClientConfigurationError
 from core.preview_report import render
+from ops.checkpoints import commands as checkpoints
 from ops.databases import commands as databases
 from ops.rotation import commands as rotation
 from ops.stack_outputs import OutputsError, of_stack, read_preview
@@ -40,9 +41,13 @@ In the order in which an operator meets them:
 
 4. `service-sheet`: what the deployment offers, for the customer.
 
-5. `dump`, `load`: one database with its files, out of a server and into another.
+5. `checkpoint`, `checkpoints`: a point of database and files together to go back to, and which there are.
 
-6. `rotate`: new passwords, while people work.
+6. `restore`: back to one of them, or to a moment.
+
+7. `dump`, `load`: one database with its files, out of a server and into another.
+
+8. `rotate`: new passwords, while people work.
 
 Commands read the outputs of a stack. They ask `pulumi` on PATH for them, or take them with
 `--outputs FILE` (`-` for standard input) as `pulumi stack output --json --show-secrets` prints them.
@@ -225,6 +230,7 @@ def service_sheet(
         typer.echo(str(sheet["markdown"]).rstrip("\n"))
 
 
+checkpoints.register(app)
 databases.register(app)
 rotation.register(app)
 

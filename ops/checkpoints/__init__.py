@@ -1,0 +1,1 @@
+"""Checkpoints of database and file store together, and returns to them."""
