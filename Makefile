@@ -31,7 +31,7 @@ live: $(READY) ## up, with servers that serve: prints an https address and the f
 preview: $(READY) ## show what `up` would change
 	@$(BIN)/python -m local preview --stack $(STACK) $(ARGS)
 
-destroy: $(READY) ## delete the stack's resources; says which snapshots stay
+destroy: $(READY) ## delete the stack's resources; says which snapshots, file systems and keys stay
 	@$(BIN)/python -m local destroy --stack $(STACK)
 
 output: $(READY) ## print the stack's outputs
