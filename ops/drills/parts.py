@@ -12,6 +12,7 @@ from core import outputs as names
 from core.drill_server import DrillServerError, Restored, drill_user_data
 from core.servers import UserDataTooLargeError
 from ops.aws import explained
+from ops.checkpoints.parts import file_system_arn
 from ops.drills import own
 from ops.errors import OpsError
 from ops.site import Site
@@ -251,51 +252,41 @@ def files(site: Site, drill: str, job: str) -> str | None:
     return str(made).rpartition("/")[2]
 
 
-def make_access_point(site: Site, drill: str, file_system: str, path: str) -> str:
-    """Make the way into the restored file system and return its id.
+def make_access_point(site: Site, drill: str, file_system: str) -> str:
+    """Make the way into the restored file system, at its root, and return its id.
 
     Only over TLS, only by this access point and through a mount target, which only the drill's own group
-    reaches; a role needs no permission of its own for it.
+    reaches; a role needs no permission of its own for it. Users are who they are on the drill's server: its
+    root looks for what AWS Backup restored, and OpenERP's user has the number that owns the files.
     """
     efs = site.aws.client("efs")
     with explained(f"the access point of {file_system}"):
         made = efs.create_access_point(
             ClientToken=own.name(site.name, drill),
             FileSystemId=file_system,
-            PosixUser={"Uid": constants.ODOO_UID, "Gid": constants.ODOO_GID},
-            RootDirectory={"Path": path},
+            RootDirectory={"Path": "/"},
             Tags=own.tags(site.name, drill),
         )
+        actions = [f"elasticfilesystem:Client{what}" for what in ("Mount", "RootAccess", "Write")]
+        statement = {
+            "Sid": "ByTheDrillsAccessPoint",
+            "Effect": "Allow",
+            "Principal": {"AWS": "*"},
+            "Action": actions,
+            "Resource": file_system_arn(site.aws, file_system),
+            "Condition": {
+                "Bool": {
+                    "aws:SecureTransport": "true",
+                    "elasticfilesystem:AccessedViaMountTarget": "true",
+                },
+                "StringEquals": {"elasticfilesystem:AccessPointArn": made["AccessPointArn"]},
+            },
+        }
         efs.put_file_system_policy(
             FileSystemId=file_system,
-            Policy=json.dumps(
-                {
-                    "Version": POLICY,
-                    "Statement": [
-                        {
-                            "Sid": "ByTheDrillsAccessPoint",
-                            "Effect": "Allow",
-                            "Principal": {"AWS": "*"},
-                            "Action": ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
-                            "Resource": _file_system_arn(site, file_system),
-                            "Condition": {
-                                "Bool": {
-                                    "aws:SecureTransport": "true",
-                                    "elasticfilesystem:AccessedViaMountTarget": "true",
-                                },
-                                "StringEquals": {"elasticfilesystem:AccessPointArn": made["AccessPointArn"]},
-                            },
-                        }
-                    ],
-                }
-            ),
+            Policy=json.dumps({"Version": POLICY, "Statement": [statement]}),
         )
     return str(made["AccessPointId"])
-
-
-def _file_system_arn(site: Site, file_system: str) -> str:
-    rows = site.aws.client("efs").describe_file_systems(FileSystemId=file_system)["FileSystems"]
-    return str(rows[0]["FileSystemArn"])
 
 
 def make_mount_targets(site: Site, file_system: str, at: Place, group: str) -> None:
