@@ -20,6 +20,7 @@ from core.client_configuration import ClientConfigurationError
 from core.preview_report import render
 from ops.checkpoints import commands as checkpoints
 from ops.databases import commands as databases
+from ops.drills import commands as drills
 from ops.rotation import commands as rotation
 from ops.stack_outputs import OutputsError, of_stack, read_preview
 
@@ -45,9 +46,11 @@ In the order in which an operator meets them:
 
 6. `restore`: back to one of them, or to a moment.
 
-7. `dump`, `load`: one database with its files, out of a server and into another.
+7. `drill`, `drills`: proof that a checkpoint can be restored, and how old it is.
 
-8. `rotate`: new passwords, while people work.
+8. `dump`, `load`: one database with its files, out of a server and into another.
+
+9. `rotate`: new passwords, while people work.
 
 Commands read the outputs of a stack. They ask `pulumi` on PATH for them, or take them with
 `--outputs FILE` (`-` for standard input) as `pulumi stack output --json --show-secrets` prints them.
@@ -232,6 +235,7 @@ def service_sheet(
 
 checkpoints.register(app)
 databases.register(app)
+drills.register(app)
 rotation.register(app)
 
 
