@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -166,20 +167,40 @@ class Stack:
             yield ["--config-file", str(path)]
 
     def _pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `pulumi`. When this command is stopped, Pulumi is asked to end, and waited for.
+
+        Cut off, it would not know what it was making.
+        """
+        command = ["pulumi", *arguments, "--stack", self.name]
+        pipe = subprocess.PIPE
         try:
-            return subprocess.run(
-                ["pulumi", *arguments, "--stack", self.name],
+            # In a group of its own, so that Ctrl-C reaches it once: a second one ends it at once.
+            process = subprocess.Popen(
+                command,
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
+                stdout=pipe,
+                stderr=pipe,
                 text=True,
-                check=False,
+                start_new_session=True,
             )
         except FileNotFoundError:
             raise OpsError(
                 "there is no `pulumi` on PATH: install it, or on one machine run this as "
                 "`python -m local ops …`"
             ) from None
+        stopped: KeyboardInterrupt | None = None
+        with process:
+            while True:
+                try:
+                    out, err = process.communicate()
+                    break
+                except KeyboardInterrupt as stop:
+                    stopped = stop
+                    process.send_signal(signal.SIGINT)
+        if stopped is not None:
+            raise stopped
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def _project(directory: Path) -> Path:

@@ -143,6 +143,24 @@ def test_an_update_that_fails_is_one_sentence(project: Project) -> None:
         Stack("prod").apply({}, Reporter())
 
 
+def test_a_command_that_is_stopped_lets_pulumi_end_by_itself(project: Project) -> None:
+    """Ctrl-C, and what a terminal does with it, are those of tests of the commands."""
+    (project.bin / "pulumi").write_text(
+        f"#!{sys.executable}\n"
+        "import os, signal, sys, time\n"
+        "def end(number, frame):\n"
+        "    time.sleep(0.5)\n"
+        "    open('ended', 'w').close()\n"
+        "    sys.exit(1)\n"
+        "signal.signal(signal.SIGINT, end)\n"
+        f"os.kill({os.getpid()}, signal.SIGINT)\n"
+        "time.sleep(60)\n"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        Stack("prod").apply({}, Reporter())
+    assert (project.directory / "ended").exists()
+
+
 def test_an_output_that_is_not_there_is_named_with_what_to_do(project: Project) -> None:
     project.answers(json.dumps({"release": "19.0"}))
     with pytest.raises(OpsError, match=r"prod has no output operations_bucket: run `pulumi up --stack prod`"):
