@@ -15,7 +15,7 @@ from ops.console import Reporter
 from ops.drills import own, parts
 from ops.errors import OpsError
 from ops.site import Site
-from tests.ops.drills.conftest import STACK, Clients, Deployment, _group, _tcp
+from tests.ops.drills.conftest import STACK, Clients, Deployment
 
 DRILL = "270131020000-1a2b"
 
@@ -264,22 +264,19 @@ def test_two_drills_are_told_apart(site: Site, mine: own.Own) -> None:
     assert mine.remove(other) == []
 
 
-def test_what_cannot_be_removed_is_named_with_the_reason(
-    site: Site, client: Clients, mine: own.Own, deployment: Deployment
-) -> None:
-    at = parts.place(site, with_server=False)
-    group = parts.make_group(site, DRILL, at, admit_operators=False)
-    other = _group(client("ec2"), deployment.outputs[names.VPC_ID], "other")
-    peers = [{"GroupId": group}]
-    client("ec2").authorize_security_group_ingress(
-        GroupId=other, IpPermissions=[_tcp(1, UserIdGroupPairs=peers)]
+def test_what_cannot_be_removed_is_named_with_the_reason(client: Clients, mine: own.Own) -> None:
+    """Somebody protected what a drill made."""
+    name = own.name(STACK, DRILL)
+    client("rds").create_db_instance(
+        DBInstanceIdentifier=name,
+        DBInstanceClass="db.t4g.micro",
+        Engine="mysql",
+        DeletionProtection=True,
+        Tags=own.tags(STACK, DRILL),
     )
-    try:
-        left = mine.remove(DRILL, seconds=0)
-    finally:
-        client("ec2").delete_security_group(GroupId=other)
-    assert len(left) == 1
-    assert left[0].startswith(f"security group {group}: DependencyViolation: ")
+    (left,) = mine.remove(DRILL, seconds=0)
+    assert left.startswith(f"database server {name} (available): InvalidParameterCombination: ")
+    client("rds").modify_db_instance(DBInstanceIdentifier=name, DeletionProtection=False)
     assert mine.remove(DRILL) == []
 
 
