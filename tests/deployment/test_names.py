@@ -47,6 +47,8 @@ LIMITS: dict[str, tuple[str, int, str]] = {
     "aws:secretsmanager/secret:Secret": ("name", 512, r"[A-Za-z0-9/_+=.@-]+"),
     "aws:ssm/parameter:Parameter": ("name", 1011, r"[A-Za-z0-9_./-]+"),
     "aws:budgets/budget:Budget": ("name", 100, r"[^:\\]+"),
+    "aws:backup/restoreTestingPlan:RestoreTestingPlan": ("name", 50, r"[A-Za-z0-9_]+"),
+    "aws:backup/restoreTestingSelection:RestoreTestingSelection": ("name", 50, r"[A-Za-z0-9_]+"),
 }
 """Type -> input that holds the name, longest name, and its form."""
 NAMELESS = {
