@@ -21,11 +21,14 @@ from tests.load.users import Entrance
 
 ORDER = (
     "test_people_in_a_browser",
+    "test_banner",
     "test_programs",
     "test_addresses",
     "test_other_databases",
+    "test_neutralisation",
     "test_what_runs_is_closed",
     "test_security",
+    "test_run_command",
     "test_certificates",
     "test_new_launch_template",
     "test_loss_of_a_server",
