@@ -12,10 +12,12 @@ import pytest
 from psycopg import sql
 
 from core import outputs as names
+from core.checkpoint import Manifest
 from core.servers import ServerConfiguration, user_data_base64
 from local.emulator import Emulator
 from local.nodes.file_systems import folder
 from ops.aws import Aws
+from ops.checkpoints import take as taking
 from ops.console import Reporter
 from ops.databases.connection import Server
 from ops.site import Site
@@ -51,6 +53,7 @@ class Deployment:
         """Open the stack as a command would."""
         path = directory / "outputs.json"
         path.write_text(json.dumps({**self.outputs, **changed}))
+        (directory / f"Pulumi.{STACK}.yaml").write_text("config: {}\n")
         stack = Stack(STACK, directory=directory, outputs_file=str(path))
         aws = Aws(REGION, make=lambda service, region: self.clients(service, region))
         return Site(
@@ -246,7 +249,16 @@ def _servers(client: Clients, known: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def deployment(emulator: Emulator, emulator_home: Path, client: Clients) -> Deployment:
     """One stack with two databases and their attachments."""
-    outputs: dict[str, Any] = {names.REGION: REGION, names.ENVIRONMENT: "production", names.RELEASE: "19.0"}
+    outputs: dict[str, Any] = {
+        names.REGION: REGION,
+        names.ENVIRONMENT: "production",
+        names.OFFER: "hosted",
+        names.RELEASE: "19.0",
+        names.PACKAGE: {"source": "debian"},
+        names.DATA_MODULES: [],
+        names.DATABASE_ENGINE_VERSION: "16",
+        names.PASSWORD_VERSIONS: {"application": 1, "reporting": 1, "administrator": 1},
+    }
     outputs |= _network(client)
     outputs |= _database(client, outputs)
     outputs |= _files(client, outputs)
@@ -277,3 +289,8 @@ def deployment(emulator: Emulator, emulator_home: Path, client: Clients) -> Depl
             made.filestore(database).mkdir(parents=True)
             attach(connection, made.filestore(database), 40, (0, 1, 511, 3000, 100_000))
     return made
+
+
+def take(site: Site, label: str) -> Manifest:
+    """Take a checkpoint."""
+    return taking.take(site, label).manifest

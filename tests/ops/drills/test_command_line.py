@@ -19,8 +19,7 @@ from local.emulator import Emulator
 from ops.console import Reporter
 from ops.drills import leftovers, own
 from ops.site import Site
-from tests.ops.drills.conftest import STACK, Deployment
-from tests.ops.drills.taking import take
+from tests.ops.drills.conftest import STACK, Deployment, take
 
 ROOT = Path(__file__).parents[3]
 Ops = Callable[..., subprocess.CompletedProcess[str]]

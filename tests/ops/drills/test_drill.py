@@ -25,8 +25,7 @@ from ops.drills.plan import plan
 from ops.errors import OpsError
 from ops.lock import held
 from ops.site import Site
-from tests.ops.drills.conftest import DATABASES, STACK, Clients, Deployment
-from tests.ops.drills.taking import take
+from tests.ops.drills.conftest import DATABASES, STACK, Clients, Deployment, take
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +195,7 @@ def test_the_newest_checkpoint_is_drilled_and_an_altered_one_is_left_out(
     older = opening.model_copy(update={"label": "older", "taken": opening.taken - timedelta(days=9)})
     site.store.write("checkpoints/older.json", older.text().encode())
     altered = opening.model_copy(update={"label": "altered", "taken": opening.taken + timedelta(days=1)})
-    site.store.write("checkpoints/altered.json", altered.text().replace("a test", "a thief").encode())
+    site.store.write("checkpoints/altered.json", altered.text().replace(opening.by, "a thief").encode())
     try:
         assert plan(site, None, data_only=False).manifest.label not in ("older", "altered")
         with pytest.raises(OpsError, match="was altered"):
