@@ -12,8 +12,9 @@ from typing import Any, cast
 
 import pytest
 
+from local import nodes
 from local.emulator import Emulator, running, start, stop
-from local.nodes import shell
+from local.nodes import NodesError, shell
 from local.nodes.balancers import Balancers
 from local.nodes.centre import Centre
 from local.nodes.hardware import Hardware
@@ -274,6 +275,12 @@ def test_a_server_of_no_group_is_booted_from_a_template_and_gone_when_it_is_term
     ec2.terminate_instances(InstanceIds=[name])
     wait_until(lambda: name not in place.machines.servers)
     assert place.settled()
+
+
+def test_servers_of_another_region_are_refused_while_some_run(tmp_path: Path) -> None:
+    attach(tmp_path)
+    with pytest.raises(NodesError, match=f"servers in {REGION} run .* this stack is in eu-central-1: `down`"):
+        nodes.start(tmp_path, "eu-central-1")
 
 
 def test_a_command_runs_on_a_server_and_is_lost_with_it(place: Place) -> None:
