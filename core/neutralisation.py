@@ -32,6 +32,7 @@ UUID: Final = "database.uuid"
 SECRET: Final = "database.secret"
 STATE: Final = "openerp_server_state"
 """The servers' own table, see docs/servers.md."""
+CREATE_STATE: Final = f"create table if not exists {STATE} (key text primary key, value text not null)"
 FORMER: Final = "former "
 """Key in `STATE`, before the name of a parameter: the SHA-256 of the value that production has."""
 MARK: Final = "neutralised "
@@ -111,6 +112,8 @@ class Rule:
     """Statements that leave no offender; none where Odoo's own neutralisation alone can do it."""
     required: bool = False
     """Every Odoo has its tables: one that has not is no Odoo, and no pass."""
+    once: bool = False
+    """It is about what came along: what people add while they practise is their own."""
 
 
 class UnknownError(ValueError):
@@ -159,6 +162,7 @@ def _fixed(
     where_columns: tuple[str, ...] = (),
     *,
     required: bool = False,
+    once: bool = False,
 ) -> Iterator[Rule]:
     """Rows that match `where` have these values (as SQL writes them; None: no value), each by a rule."""
     for column, value in values.items():
@@ -171,22 +175,24 @@ def _fixed(
             offenders=f"select 'id ' || id from {quoted(table)} where {wrong}",
             scrub=(f"update {quoted(table)} set {quoted(column)} = {wanted} where {wrong}",),
             required=required,
+            once=once,
         )
 
 
-def _empty(against: str, table: str, where: str = "true", where_columns: tuple[str, ...] = ()) -> Rule:
-    """No rows match `where`."""
+def _empty(against: str, table: str, *, once: bool = True) -> Rule:
+    """The table has no rows."""
     return Rule(
         name=table,
         against=against,
-        needs=_needs(table, *where_columns),
-        offenders=(f"select count(*) || ' rows' from {quoted(table)} where {where} having count(*) > 0"),
-        scrub=(f"delete from {quoted(table)} where {where}",),
+        needs=_needs(table),
+        offenders=f"select count(*) || ' rows' from {quoted(table)} having count(*) > 0",
+        scrub=(f"delete from {quoted(table)}",),
+        once=once,
     )
 
 
-def _nulls(against: str, table: str, *columns: str) -> Iterator[Rule]:
-    yield from _fixed(against, table, dict.fromkeys(columns))
+def _nulls(against: str, table: str, *columns: str, once: bool = True) -> Iterator[Rule]:
+    yield from _fixed(against, table, dict.fromkeys(columns), once=once)
 
 
 def _parameter(against: str, key: str, value: str, module: str) -> Rule:
@@ -211,7 +217,7 @@ def _parameter(against: str, key: str, value: str, module: str) -> Rule:
     )
 
 
-def _no_parameters(name: str, against: str, where: str) -> Rule:
+def _no_parameters(name: str, against: str, where: str, *, once: bool = True) -> Rule:
     """System parameters that match `where` are blank; they stay, because modules may own them."""
     wrong = f"coalesce(value, '') <> '' and ({where})"
     return Rule(
@@ -221,10 +227,12 @@ def _no_parameters(name: str, against: str, where: str) -> Rule:
         offenders=f"select key from ir_config_parameter where {wrong}",
         scrub=(f"update ir_config_parameter set value = '' where {wrong}",),
         required=True,
+        once=once,
     )
 
 
 def _mail() -> Iterator[Rule]:
+    in_use = "coalesce(account_token, '') not like '%+disabled' and coalesce(account_token, '') <> ''"
     real = f"smtp_host is distinct from {literal(NO_MAIL_HOST)}"
     yield from _fixed(_MAIL, "ir_mail_server", {"active": "false"}, real, ("smtp_host",), required=True)
     yield Rule(
@@ -238,24 +246,36 @@ def _mail() -> Iterator[Rule]:
         required=True,
     )
     secrets = {"smtp_user": None, "smtp_pass": None, "smtp_ssl_certificate": None}
-    yield from _fixed(_SECRETS, "ir_mail_server", secrets, real, ("smtp_host",))
+    yield from _fixed(_SECRETS, "ir_mail_server", secrets, real, ("smtp_host",), once=True)
     yield from _fixed(_MAIL, "fetchmail_server", {"active": "false"})
     yield from _nulls(_SECRETS, "fetchmail_server", "user")
-    yield from _fixed(_MAIL, "mail_mail", {"state": "'cancel'"}, "state = 'outgoing'")
-    yield from _nulls(_MAIL, "mail_template", "mail_server_id")
+    yield from _fixed(_MAIL, "mail_mail", {"state": "'cancel'"}, "state = 'outgoing'", once=True)
+    yield from _nulls(_MAIL, "mail_template", "mail_server_id", once=False)
     yield _empty(_MAIL, "mail_message_schedule")
     yield _empty(_MAIL, "mail_scheduled_message")
-    yield from _fixed(_MAIL, "mailing_mailing", {"state": "'draft'"}, "state in ('in_queue', 'sending')")
+    yield from _fixed(
+        _MAIL, "mailing_mailing", {"state": "'draft'"}, "state in ('in_queue', 'sending')", once=True
+    )
     yield _empty(_PEOPLE, "mail_push")
     yield _empty(_PEOPLE, "mail_push_device")
-    yield from _fixed(_PEOPLE, "sms_sms", {"state": "'canceled'"}, "state in ('outgoing', 'process')")
+    yield from _fixed(
+        _PEOPLE, "sms_sms", {"state": "'canceled'"}, "state in ('outgoing', 'process')", once=True
+    )
     yield from _nulls(_PEOPLE, "res_company", "sms_twilio_account_sid")
-    yield from _fixed(_PEOPLE, "snailmail_letter", {"state": "'canceled'"}, "state = 'pending'")
+    yield from _fixed(_PEOPLE, "snailmail_letter", {"state": "'canceled'"}, "state = 'pending'", once=True)
     yield from _fixed(
         _OTHERS,
         "iap_account",
         {"account_token": "'dummy_value+disabled'"},
         "coalesce(account_token, '') <> ''",
+        once=True,
+    )
+    yield Rule(
+        name="iap_account in use",
+        against=_OTHERS,
+        needs=_needs("iap_account", "id", "account_token"),
+        offenders=f"select 'id ' || id from iap_account where {in_use}",
+        scrub=(f"update iap_account set account_token = account_token || '+disabled' where {in_use}",),
     )
 
 
@@ -303,8 +323,8 @@ def _money() -> Iterator[Rule]:
     method = "pos_payment_method"
     tests = ("adyen_test_mode", "pine_labs_test_mode", "razorpay_test_mode", "viva_com_test_mode")
     yield from _fixed(_MONEY, method, dict.fromkeys((*tests, "dpopay_test_mode"), "true"))
-    yield from _fixed(_MONEY, method, {"glory_websocket_address": "'0.0.0.0'"})
-    yield from _fixed(_MONEY, method, {"pine_labs_merchant": "'dummymerchant'"})
+    yield from _fixed(_MONEY, method, {"glory_websocket_address": "'0.0.0.0'"}, once=True)
+    yield from _fixed(_MONEY, method, {"pine_labs_merchant": "'dummymerchant'"}, once=True)
 
 
 def _goods() -> Iterator[Rule]:
@@ -356,19 +376,20 @@ def _authorities() -> Iterator[Rule]:
         *("l10n_vn_edi_username", "l10n_vn_edi_token_expiry"),
     )
     stick = "l10n_eg_edi_thumb_drive"
-    yield from _fixed(_SECRETS, stick, {"pin": literal(MARK), "access_token": literal(MARK)})
+    yield from _fixed(_SECRETS, stick, {"pin": literal(MARK), "access_token": literal(MARK)}, once=True)
 
 
 def _calendars() -> Iterator[Rule]:
     stopped = ("google_synchronization_stopped", "microsoft_synchronization_stopped")
     yield from _fixed(_CALENDARS, "res_users_settings", dict.fromkeys(stopped, "true"))
-    yield from _nulls(_CALENDARS, "res_users_settings", "microsoft_last_sync_date")
+    yield from _nulls(_CALENDARS, "res_users_settings", "microsoft_last_sync_date", once=True)
 
 
 def _logins() -> Iterator[Rule]:
     yield from _fixed(_LOGINS, "auth_oauth_provider", {"enabled": "false"})
-    for table in ("res_users_apikeys", "auth_totp_device", "auth_passkey_key", "res_company_ldap"):
+    for table in ("res_users_apikeys", "auth_totp_device", "auth_passkey_key"):
         yield _empty(_LOGINS, table)
+    yield _empty(_LOGINS, "res_company_ldap", once=False)
     by_mail = "a second factor by mail, which cannot arrive"
     yield _no_parameters("parameter auth_totp.policy", by_mail, "key = 'auth_totp.policy'")
 
@@ -383,6 +404,7 @@ def _attachments() -> Iterator[Rule]:
         needs=_needs("ir_attachment", "id", "res_model", "res_field"),
         offenders=f"select 'id ' || id from ir_attachment where {held}",
         scrub=(f"delete from ir_attachment where {held}",),
+        once=True,
     )
 
 
@@ -396,11 +418,11 @@ def _parameters() -> Iterator[Rule]:
     )
     yield _no_parameters("parameters with a login in an address", _SECRETS, "value ~ '://[^/@ ]+:[^/@ ]+@'")
     cloud = "cloud_storage_provider|cloud_storage_azure_|cloud_storage_google_"
-    yield _no_parameters("cloud storage", _FILES, f"key ~ {literal(f'^({cloud})')}")
+    yield _no_parameters("cloud storage", _FILES, f"key ~ {literal(f'^({cloud})')}", once=False)
 
 
 def _website() -> Iterator[Rule]:
-    yield from _nulls(_IDENTITY, "website", "domain")
+    yield from _nulls(_IDENTITY, "website", "domain", once=False)
     robots = "E'User-agent: *\\nDisallow: /'"
     yield from _fixed(_VISITORS, "website", {"cdn_activated": "false", "robots_txt": robots})
     yield from _nulls(
@@ -408,6 +430,7 @@ def _website() -> Iterator[Rule]:
         "website",
         *("google_analytics_key", "google_search_console", "google_maps_api_key", "google_places_api_key"),
         *("plausible_site", "website_slide_google_app_key"),
+        once=False,
     )
     shown = "key in ('web.neutralize_banner', 'website.neutralize_ribbon')"
     yield from _fixed(_IDENTITY, "ir_ui_view", {"active": "true"}, shown, ("key",))
@@ -540,6 +563,7 @@ def _secret(table: str, column: str, of: Column) -> Rule:
         needs=_needs(table, column),
         offenders=(f"select count(*) || ' rows' from {quoted(table)} where {wrong} having count(*) > 0"),
         scrub=(f"update {quoted(table)} set {name} = {blank} where {wrong}",),
+        once=True,
     )
 
 

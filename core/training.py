@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from core.checkpoint import Manifest
 
 PREFIX: Final = "refreshes/"
 """Where reports of refreshes are in the operations bucket: `<time>.json`, in UTC."""
+NEWEST: Final = "newest"
 OWN_DATABASES: Final = frozenset({"postgres", "rdsadmin"})
 """Databases of the server itself."""
 
@@ -41,8 +42,30 @@ def why_not_between(source: str, source_environment: str, target: str, target_en
     return None
 
 
+def chosen(
+    checkpoints: Mapping[str, datetime], proven: Collection[str], wanted: str | None
+) -> tuple[str | None, str]:
+    """Return the label to refresh from, and what a person should know of the choice.
+
+    `checkpoints`: when each was taken. `wanted`: a label, `NEWEST`, or None for the newest that a drill has
+    proven, else the newest. The label is None where there is none to choose.
+    """
+    if wanted is not None and wanted != NEWEST:
+        return wanted, ""
+    known = [label for label in checkpoints if label in proven] if wanted is None else []
+    newest = max(known or checkpoints, key=lambda label: checkpoints[label], default=None)
+    if wanted is None and newest is not None and not known:
+        return newest, "no drill has proven a checkpoint yet: this is the newest"
+    return newest, ""
+
+
 def why_not_from(
-    manifest: Manifest, *, release: str, databases: Sequence[str], data_modules: Iterable[Mapping[str, Any]]
+    manifest: Manifest,
+    *,
+    release: str,
+    engine_version: str,
+    databases: Sequence[str],
+    data_modules: Iterable[Mapping[str, Any]],
 ) -> str | None:
     """Return why a checkpoint does not fit a system with this release, these databases and data modules."""
     wanted, had = releases.parse(release), releases.parse(manifest.release)
@@ -50,6 +73,11 @@ def why_not_from(
         return (
             f"checkpoint {manifest.label} is of release {manifest.release}, and the system runs {release}: "
             f'write `openerp:release: "{manifest.release}"` first'
+        )
+    if engine_version.partition(".")[0] != manifest.snapshot.engine_version.partition(".")[0]:
+        return (
+            f"checkpoint {manifest.label} is of PostgreSQL {manifest.snapshot.engine_version}, and the "
+            f"system has {engine_version}: RDS restores to the same major version alone"
         )
     there = {database.name: database for database in manifest.databases}
     for name in databases:

@@ -23,6 +23,7 @@ from ops.databases import commands as databases
 from ops.drills import commands as drills
 from ops.rotation import commands as rotation
 from ops.stack_outputs import OutputsError, of_stack, read_preview
+from ops.training import commands as training
 
 app = typer.Typer(
     name="ops",
@@ -48,9 +49,11 @@ In the order in which an operator meets them:
 
 7. `drill`, `drills`: proof that a checkpoint can be restored, and how old it is.
 
-8. `dump`, `load`: one database with its files, out of a server and into another.
+8. `training`: production's data to practise on, neutralised and fenced.
 
-9. `rotate`: new passwords, while people work.
+9. `dump`, `load`: one database with its files, out of a server and into another.
+
+10. `rotate`: new passwords, while people work.
 
 Commands read the outputs of a stack. They ask `pulumi` on PATH for them, or take them with
 `--outputs FILE` (`-` for standard input) as `pulumi stack output --json --show-secrets` prints them.
@@ -237,6 +240,7 @@ checkpoints.register(app)
 databases.register(app)
 drills.register(app)
 rotation.register(app)
+training.register(app)
 
 
 def _aws_clients(region: str) -> Callable[[str], Any]:

@@ -50,8 +50,13 @@ class Judge:
     Raises OpsError where a rule cannot be judged: unknown is no pass.
     """
 
-    def __init__(self, connection: Connection, database: str, more: Iterable[Rule] = ()) -> None:
-        """`more`: rules that hold besides, as for this system's address."""
+    def __init__(
+        self, connection: Connection, database: str, more: Iterable[Rule] = (), *, standing: bool = False
+    ) -> None:
+        """`more`: rules that hold besides, as for this system's address.
+
+        `standing`: without those about what came along, as where people have practised since.
+        """
         self._connection = connection
         self._database = database
         self._connection.execute("set search_path to public")
@@ -60,7 +65,7 @@ class Judge:
             rules, self.left_out = neutralisation.chosen(found)
         except UnknownError as unknown:
             raise OpsError(f"the database {database} cannot be judged: {unknown}") from None
-        self.rules = (*rules, *more)
+        self.rules = tuple(rule for rule in (*rules, *more) if not (standing and rule.once))
 
     def _all(self, query: str, what: str) -> list[tuple[Any, ...]]:
         import psycopg

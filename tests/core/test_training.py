@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.checkpoint import Code, Database, Manifest, RecoveryPoint, Snapshot
-from core.training import banner, strangers, why_not_between, why_not_from
+from core.training import banner, chosen, strangers, why_not_between, why_not_from
 
 TAKEN = datetime(2026, 11, 28, 10, 12, tzinfo=UTC)
 ENVIRONMENTS = ("production", "development", "training")
@@ -56,6 +56,7 @@ def manifest(**changed: Any) -> Manifest:
 def why_not(taken: Manifest, **changed: Any) -> str | None:
     values: dict[str, Any] = {
         "release": "19.0",
+        "engine_version": "17",
         "databases": ["openerp", "openerp_test"],
         "data_modules": [{"name": "prices", "version": "1.0", "sha256": HASH}],
     }
@@ -119,6 +120,33 @@ def test_a_working_database_without_an_odoo_does_not_fit() -> None:
 @pytest.mark.parametrize("modules", [[], [{"name": "prices", "sha256": "b" * 64}]])
 def test_data_modules_of_the_source_are_needed_here_with_the_same_hash(modules: list[dict[str, str]]) -> None:
     assert f"the data module prices with the hash {HASH}" in (why_not(manifest(), data_modules=modules) or "")
+
+
+@pytest.mark.parametrize(("version", "fits"), [("17", True), ("17.4", True), ("16", False), ("18.1", False)])
+def test_a_database_server_of_the_same_major_version_is_needed(version: str, fits: bool) -> None:
+    assert (why_not(manifest(), engine_version=version) is None) == fits
+
+
+CHECKPOINTS = {label: TAKEN.replace(day=day) for label, day in (("b", 2), ("c", 3), ("a", 1))}
+
+
+@pytest.mark.parametrize(
+    ("proven", "wanted", "label", "told"),
+    [
+        *(({"a", "b"}, None, "b", False), (set(), None, "c", True), ({"a"}, "newest", "c", False)),
+        *(({"a"}, "b", "b", False), ({"gone"}, None, "c", True)),
+    ],
+)
+def test_the_newest_proven_checkpoint_is_chosen_unless_a_person_says_which(
+    proven: set[str], wanted: str | None, label: str, told: bool
+) -> None:
+    found, note = chosen(CHECKPOINTS, proven, wanted)
+    assert found == label
+    assert bool(note) == told
+
+
+def test_where_there_is_no_checkpoint_none_is_chosen() -> None:
+    assert chosen({}, {"a"}, None) == (None, "")
 
 
 def test_databases_that_came_along_are_known() -> None:

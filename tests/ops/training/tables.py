@@ -142,6 +142,7 @@ OFFENDERS: Final[dict[str, str]] = {
     "cloud storage": (
         "insert into ir_config_parameter (key, value) values ('cloud_storage_provider', 'azure')"
     ),
+    "iap_account in use": "insert into iap_account (account_token) values ('of production')",
     "parameter auth_totp.policy": (
         "insert into ir_config_parameter (key, value) values ('auth_totp.policy', 'all_required')"
     ),
