@@ -52,9 +52,9 @@ def ops(context: typer.Context) -> None:
             stack = stack_of(arguments, default="local")
             config.refuse_unknown(places.ROOT, stack)
             started = emulator(stack)()
-        environment |= places.operations_environment(started["AWS_ENDPOINT_URL"], started["AWS_REGION"])
-        # File systems that nothing has mounted yet are empty, not unreachable.
-        Path(environment["OPENERP_FILE_SYSTEMS"]).mkdir(parents=True, exist_ok=True)
+            environment |= places.operations_environment(started["AWS_ENDPOINT_URL"], started["AWS_REGION"])
+            # File systems that nothing has mounted yet are empty, not unreachable.
+            Path(environment["OPENERP_FILE_SYSTEMS"]).mkdir(parents=True, exist_ok=True)
     path = [str(places.ROOT), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
     sys.stdout.flush()
