@@ -258,7 +258,7 @@ def write(
             offer=str(site.stack.output(names.OFFER)),
             taken=taken,
             past=past,
-            completed=datetime.now(UTC).replace(microsecond=0),
+            completed=datetime.now(UTC),
             by=run["by"],
             snapshot=snapshot,
             recovery_point=point,
