@@ -29,8 +29,10 @@ log = logging.getLogger("emulator")
 
 GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE}
 """What a file says that somebody removed or replaced since its folder was listed."""
-BLOCK = 1 << 30
-"""Bytes that the kernel is asked to copy at a time."""
+BLOCK, BUFFER = 1 << 30, 1 << 20
+"""Bytes that the kernel is asked to copy at a time, and that go through this process where it cannot."""
+CANNOT = {errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What the kernel says of disks between which it cannot copy by itself."""
 ENDED = "the emulator ended before the copy was complete"
 PATIENCE = 5.0
 """Seconds for the copy under way to notice that the emulator ends."""
@@ -50,6 +52,24 @@ class Outcome:
     finished: float
     """Seconds since 1970."""
     error: str | None = None
+
+
+def _transfer(reading: int, writing: int) -> int:
+    """Copies all of an open file to another one, and gives how many bytes that are."""
+    size = 0
+    if hasattr(os, "copy_file_range"):
+        try:
+            while copied := os.copy_file_range(reading, writing, BLOCK):
+                size += copied
+            return size
+        except OSError as error:
+            if size or error.errno not in CANNOT:
+                raise
+    while block := os.read(reading, BUFFER):
+        size += len(block)
+        while block:
+            block = block[os.write(writing, block) :]
+    return size
 
 
 class Tree:
@@ -110,8 +130,7 @@ class Tree:
         try:
             writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
-                while copied := os.copy_file_range(reading, writing, BLOCK):
-                    self.size += copied
+                self.size += _transfer(reading, writing)
                 found = os.fstat(reading)
                 if self._may_give:
                     os.fchown(writing, found.st_uid, found.st_gid)

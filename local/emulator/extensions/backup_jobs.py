@@ -221,7 +221,7 @@ def _start_backup(files: Files, response: Any, given: Parameters) -> dict[str, A
     }
     own.jobs[job] = {
         **common, "BackupJobId": job, "StartBy": now + 3600, "BackupType": "FULL",
-        "RecoveryPointLifecycle": lifecycle,
+        "RecoveryPointLifecycle": lifecycle, "RecoveryPointArn": None if refused else point,
     }  # fmt: skip
     answer = {"BackupJobId": job, "CreationDate": now, "IsParent": False}
     if not refused:

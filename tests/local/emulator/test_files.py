@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -60,6 +61,20 @@ def test_a_copy_is_the_same_in_every_respect_and_shares_no_file(tmp_path: Path) 
     with (deep / "file").open("r+b") as file:
         file.write(b"changed in place")
     assert (tmp_path / "copy/odoo/filestore/db/ab/file").read_bytes() == b"x" * 100_000
+
+
+def test_a_copy_to_a_disk_of_another_kind_goes_through_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    content = os.urandom(3_000_001)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/file").write_bytes(content)
+    assert copied(tmp_path / "source", tmp_path / "copy") == len(content)
+    assert (tmp_path / "copy/file").read_bytes() == content
 
 
 def test_what_is_not_there_is_copied_as_an_empty_folder(tmp_path: Path) -> None:
