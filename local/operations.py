@@ -21,6 +21,8 @@ from local import home as places
 from local.engine.errors import EngineError
 from local.stand_in import Request, listed, parse, stack_of, version
 
+UNDER_WAY = "OPENERP_STAND_IN"
+"""Set below a stand-in: a program on PATH that calls one would else be taken for the real CLI, for ever."""
 UNTOUCHED = {
     "allow_extra_args": True,
     "allow_interspersed_args": False,
@@ -67,6 +69,11 @@ def pulumi(context: typer.Context) -> None:
 
     places.stay_on_this_machine()
     with plain_errors():
+        if os.environ.get(UNDER_WAY):
+            raise EngineError(
+                "the `pulumi` on PATH leads back to the one that stands for it here: take it off PATH"
+            )
+        os.environ[UNDER_WAY] = "1"
         request = parse(context.args)
         known: dict[str, Callable[[Request], int]] = {
             "version": _version,

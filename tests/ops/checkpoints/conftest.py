@@ -36,7 +36,7 @@ STACK = "local"
 REGION = "eu-central-1"
 PULUMI = """\
 #!/bin/sh
-# Fails at the update when a test says so.
+# Stands for the pulumi CLI, and fails at the update when a test says so.
 if [ "$1" = up ] && [ -e "{here}/fails" ]; then echo "error: AWS has none of these left" >&2; exit 255; fi
 exec "{stand_in}/pulumi" "$@"
 """
