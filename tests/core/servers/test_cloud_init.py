@@ -35,7 +35,7 @@ from tests.core.servers.conftest import MODULES, SAAS, VALUES, WEB_CLIENT, MakeS
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "tests" / "data" / "cloud-init" / "schema-cloud-config-v1.json").read_text())
-ROOM_BYTES = 550
+ROOM_BYTES = 500
 SECRET_PATTERNS = (
     r"AKIA[0-9A-Z]{16}",
     r"ASIA[0-9A-Z]{16}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import contextlib
 import functools
 import hashlib
 import http.server
@@ -42,6 +43,7 @@ from core.servers.files.openerp_server import (
     from_debian,
     from_nightly,
     install,
+    ready,
     secret_values,
     serve,
     tenants,
@@ -523,13 +525,20 @@ def get(port: int, path: str) -> int:
         return refused.code
 
 
+def free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
 def test_a_server_without_its_database_is_well_and_asks_for_patience(
     settings: common.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    answers: list[tuple[int, int]] = []
+    port, pages = free_ports(2)
+    server = {**settings, "odoo_gevent_port": port, "odoo_http_port": pages}
+    answers: list[tuple[int, ...]] = []
     closed: list[str] = []
     database = FakeDatabase({"ir_module_module"}, {"environment": "production", "origin": "production"}, {})
     monkeypatch.setattr(database, "close", lambda: closed.append("x"), raising=False)
@@ -540,18 +549,60 @@ def test_a_server_without_its_database_is_well_and_asks_for_patience(
         return database
 
     def sleep(seconds: float) -> None:
-        answers.append((get(port, "/web/health"), get(port, "/web/login")))
+        answers.append((get(port, "/web/health"), get(port, "/web/login"), get(pages, "/xmlrpc/2/common")))
+        ready.login_page_is_served(server)
 
     monkeypatch.setattr(first_start, "connect", connect)
     monkeypatch.setattr(
         common, "keep_trying", functools.partial(common.keep_trying, sleep=sleep, now=lambda: 0.0)
     )
-    serve.wait_for_databases({**settings, "odoo_gevent_port": port}, ["openerp", "openerp_test"])
-    assert answers == [(200, 503), (200, 503)]
+    serve.wait_for_databases(server, ["openerp", "openerp_test"])
+    assert answers == [(200, 503, 503), (200, 503, 503)]
     assert len(closed) == 2
-    with socket.socket() as again:
-        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        again.bind(("127.0.0.1", port))
+    for freed in (port, pages):
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            again.bind(("127.0.0.1", freed))
+
+
+def test_a_database_that_an_operator_has_closed_is_not_served_until_it_is_open(
+    settings: common.Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port, pages = free_ports(2)
+    server = {**settings, "odoo_gevent_port": port, "odoo_http_port": pages}
+    place = f"{settings['database_host']}:{settings['database_port']}"
+    kept = {"environment": "production", "origin": "production", "closed": place}
+    database = FakeDatabase({"ir_module_module"}, kept, {})
+    monkeypatch.setattr(database, "close", lambda: None, raising=False)
+    monkeypatch.setattr(first_start, "connect", lambda server, name: database)
+    answers: list[tuple[int, str | None]] = []
+
+    def sleep(seconds: float) -> None:
+        request = urllib.request.Request(f"http://127.0.0.1:{pages}/jsonrpc", data=b"{}", method="POST")
+        try:
+            urllib.request.urlopen(request, timeout=5)
+        except urllib.error.HTTPError as refused:
+            answers.append((refused.code, refused.headers["Retry-After"]))
+            assert b"Closed for a moment" in refused.read()
+        if len(answers) == 2:
+            del kept["closed"]
+
+    monkeypatch.setattr(
+        common, "keep_trying", functools.partial(common.keep_trying, sleep=sleep, now=lambda: 0.0)
+    )
+    serve.wait_for_databases(server, ["openerp"])
+    assert answers == [(503, "5"), (503, "5")]
+    assert "openerp is closed" in capsys.readouterr().err
+
+
+def test_what_was_restored_from_a_copy_of_a_closed_database_is_open(
+    settings: common.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {"environment": "production", "origin": "production", "closed": "another.host:5432"}
+    database = FakeDatabase({"ir_module_module"}, kept, {})
+    monkeypatch.setattr(database, "close", lambda: None, raising=False)
+    monkeypatch.setattr(first_start, "connect", lambda server, name: database)
+    assert serve.banner_of(settings, "openerp") == "PRODUCTION SYSTEM"
 
 
 def test_odoo_is_not_started_on_a_database_that_is_not_ours(

@@ -1,4 +1,4 @@
-"""Ready means: the working database's login page is served."""
+"""Ready means: the working database's login page is served, or will be as soon as it is open."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ def login_page_is_served(server: common.Server, timeout: float = 60) -> None:
         )
         answer = connection.getresponse()
         body = answer.read()
+        if answer.getheader("Retry-After"):
+            return  # `serve` waits: for the database, or until an operator has done with it
         # A database that was not asked for by name so far: Odoo sets the session and sends back here.
         if answer.status in (302, 303):
             cookie = (answer.getheader("Set-Cookie") or "").split(";")[0]

@@ -1,7 +1,8 @@
-"""Odoo, once its databases are there and ours.
+"""Odoo, once its databases are there, ours, and open.
 
-While the database server is away this process, not Odoo, answers the load balancer's health check: nothing
-is wrong with this server, and a new one in its place would be no better off.
+While the database server is away, or an operator has closed a database to change it, this process answers and
+not Odoo; the load balancer's health check, too: nothing is wrong with this server, and a new one in its place
+would be no better off.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ class Waiting(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer."""
         self.send_response(200 if self.path == "/web/health" else 503)
-        self.send_header("Content-Length", "0")
         self.send_header("Retry-After", "5")
         self.end_headers()
+        self.wfile.write(b"Closed for a moment.\n")
+
+    do_POST = do_GET  # noqa: N815
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Keep quiet."""
@@ -30,12 +33,15 @@ class Waiting(BaseHTTPRequestHandler):
 def banner_of(server: common.Server, name: str) -> str:
     """Return what the pages of the database `name` say of the system.
 
-    Raises `StepError` when it must not be served; another error while it is away.
+    Raises `StepError` when it must not be served; another error while it is away or closed.
     """
     database = first_start.connect(server, name)
     try:
         if reason := first_start.why_not_ours(database, name, server["environment"]):
             raise common.StepError(reason)
+        # Of this server alone: what was restored from a copy that was taken meanwhile is open.
+        if database.state("closed") == f"{server['database_host']}:{server['database_port']}":
+            raise RuntimeError(f"{name} is closed")
         return database.state("banner") or f"{server['environment'].upper()} SYSTEM"
     finally:
         database.close()
@@ -53,8 +59,9 @@ def wait_for_databases(server: common.Server, names: list[str]) -> str:
             raise
         except Exception:
             if not answering:
-                answering.append(ThreadingHTTPServer(("127.0.0.1", server["odoo_gevent_port"]), Waiting))
-                Thread(target=answering[0].serve_forever, daemon=True).start()
+                for port in {server["odoo_gevent_port"], server["odoo_http_port"]}:
+                    answering.append(ThreadingHTTPServer(("127.0.0.1", port), Waiting))
+                    Thread(target=answering[-1].serve_forever, daemon=True).start()
             raise
 
     try:
