@@ -1,0 +1,1 @@
+"""`ops modules`: data modules proven on development, and loaded where they are wanted."""
