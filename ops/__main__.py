@@ -21,6 +21,7 @@ from core.preview_report import render
 from ops.checkpoints import commands as checkpoints
 from ops.databases import commands as databases
 from ops.drills import commands as drills
+from ops.modules import commands as modules
 from ops.rotation import commands as rotation
 from ops.stack_outputs import OutputsError, of_stack, read_preview
 from ops.training import commands as training
@@ -239,6 +240,7 @@ def service_sheet(
 checkpoints.register(app)
 databases.register(app)
 drills.register(app)
+modules.register(app)
 rotation.register(app)
 training.register(app)
 
