@@ -119,6 +119,8 @@ class Database(_Frozen):
     """What it took on the server."""
     modules: dict[str, str]
     """Installed modules and their versions."""
+    changing: tuple[str, ...] = ()
+    """Modules that were installed, updated or removed meanwhile: nothing is claimed of them."""
     rows: dict[str, Range]
     """Of the largest tables, by `schema.table` as SQL writes it."""
     attachments: Range
@@ -395,7 +397,7 @@ def _of_database(database: Database, now: Found) -> list[str]:
             elif not wanted[0] <= rows <= wanted[1]:
                 sentences.append(f"table {table} has {rows:,} rows, in the checkpoint {_said(wanted)}")
     if now.modules is not None:
-        names = database.modules.keys() | now.modules.keys()
+        names = (database.modules.keys() | now.modules.keys()) - set(database.changing)
         differ = sorted(name for name in names if database.modules.get(name) != now.modules.get(name))
         if differ:
             sentences.append(f"modules that differ: {some(differ)}")

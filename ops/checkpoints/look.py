@@ -144,12 +144,19 @@ def claimed(
 
     `checked`: what is known of missing files, and of damaged ones where they were read.
     """
+    modules: dict[str, str] = then["modules"]
+    changing = {
+        name
+        for name in modules.keys() | now["modules"].keys()
+        if modules.get(name) != now["modules"].get(name)
+    }
     return Database(
         name=database,
         release=then["release"],
         uuid=then["uuid"],
         bytes=then["bytes"],
-        modules=then["modules"],
+        modules={name: version for name, version in modules.items() if name not in changing},
+        changing=tuple(sorted(changing)),
         rows={
             table: checkpoint.span(count, now["rows"].get(table, 0), *_changes(then, now, table))
             for table, count in then["rows"].items()

@@ -237,6 +237,15 @@ def test_each_difference_is_a_sentence_that_names_the_database() -> None:
     assert of(attachments=4) == ["openerp: attachments name 4 files, in the checkpoint 2 to 3"]
 
 
+def test_nothing_is_claimed_of_modules_that_were_installed_meanwhile() -> None:
+    changing = manifest().databases[0].model_copy(update={"changing": ("crm",)})
+    claimed = manifest(databases=(changing,))
+    for modules in ({"base": "19.0.1.3"}, {"base": "19.0.1.3", "crm": "1"}):
+        assert differences(claimed, {"openerp": found(modules=modules)}) == []
+    broken = {"openerp": found(modules={"base": "19.0.1.4", "crm": "1"})}
+    assert differences(claimed, broken) == ["openerp: modules that differ: base"]
+
+
 def test_what_was_not_looked_at_is_not_compared() -> None:
     assert differences(manifest(), {"openerp": Found()}) == []
     unseen = manifest(databases=(database(files=None),))
