@@ -86,7 +86,7 @@ def _fenced(server: Any, command: list[str], options: dict[str, Any]) -> tuple[l
     """Let a command of Odoo reach the database server, by its address, and nothing else."""
     found = socket.getaddrinfo(server["database_host"], server["database_port"], type=socket.SOCK_STREAM)
     address = found[0][4][0]
-    fence = ["--property=IPAddressDeny=any", f"--property=IPAddressAllow=localhost {address}"]
+    fence = ["--property=IPAddressDeny=any", f"--property=IPAddressAllow=127.0.0.0/8 ::1/128 {address}"]
     inside = command.index("setpriv")
     env = {**options["env"], "PGHOSTADDR": address}
     return [*command[:inside], *fence, *command[inside:]], {**options, "env": env}

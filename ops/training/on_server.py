@@ -67,7 +67,7 @@ def _fenced(server: Any, arguments: list[str], login: dict[str, str], database: 
         common.run(
             [
                 *("systemd-run", "--scope", "--quiet", "--collect", "--property=IPAddressDeny=any"),
-                f"--property=IPAddressAllow=localhost {network}",
+                f"--property=IPAddressAllow=127.0.0.0/8 ::1/128 {network}",
                 *("setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--pdeathsig", "KILL"),
                 *("odoo", *arguments, "--database", database, "--db_user", role),
                 *("--config", str(common.CONFIG_DIR / "odoo.conf"), "--logfile", ""),
