@@ -55,7 +55,7 @@ def check(site: Site) -> Found:
     own = site.databases.names()
     for database in own:
         site.reporter.step(f"check the database {database}")
-        with site.databases.application(database).connect(database) as connection:
+        with databases.opened(site.databases, database) as connection:
             found = databases.state(connection)
             if not databases.has(connection, "ir_module_module") or databases.made_here(found):
                 made_here.append(database)

@@ -8,7 +8,8 @@ holds in every database it says what production's said, and each server of train
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from core import names as constants
@@ -38,6 +39,18 @@ OTHER_LOGINS: Final = """
 """
 
 
+@contextlib.contextmanager
+def opened(databases: Databases, database: str) -> Iterator[Connection]:
+    """Give a connection as the database's owner; what PostgreSQL refuses becomes one sentence."""
+    import psycopg
+
+    try:
+        with databases.application(database).connect(database) as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise OpsError(f"the database {database}: {str(error).strip().splitlines()[0]}") from error
+
+
 def has(connection: Connection, table: str) -> bool:
     """Return whether the database has a table."""
     row = connection.execute("select to_regclass(%s) is not null", [f"public.{table}"]).fetchone()
@@ -57,8 +70,8 @@ def set_state(connection: Connection, values: Mapping[str, str]) -> None:
         connection.execute(CREATE_STATE.encode())
         for key, value in values.items():
             connection.execute(
-                f"insert into public.{STATE} values (%s, %s) on conflict (key) do update set value = "
-                "excluded.value",
+                f"insert into public.{STATE} (key, value) values (%s, %s) "
+                "on conflict (key) do update set value = excluded.value",
                 [key, value],
             )
 

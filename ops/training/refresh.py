@@ -384,7 +384,7 @@ class _Refresh:
         result.logins = sorted({*(run.get("logins") or ()), *logins})
         run.note(removed=result.removed, logins=result.logins)
         for database in site.databases.names():
-            with site.databases.application(database).connect(database) as connection:
+            with databases.opened(site.databases, database) as connection:
                 brought = databases.begin(connection, database, run["id"])
             (result.databases if brought else result.made_here).append(database)
         run.note(databases=result.databases, made_here=result.made_here)
@@ -394,7 +394,7 @@ class _Refresh:
     def _scrub(self) -> None:
         self.site.reporter.step("scrub what Odoo's own neutralisation leaves")
         for database in self.result.databases:
-            with self.site.databases.application(database).connect(database) as connection:
+            with databases.opened(self.site.databases, database) as connection:
                 judge(self.site, database, connection).scrub()
 
     def _verify(self) -> None:
@@ -402,7 +402,7 @@ class _Refresh:
         self.result.judged = []
         for number, database in enumerate(self.result.databases):
             self.site.reporter.progress(number, len(self.result.databases))
-            with self.site.databases.application(database).connect(database) as connection:
+            with databases.opened(self.site.databases, database) as connection:
                 self.result.judged.append(judge(self.site, database, connection).look())
 
     def _refuse_offences(self, *, but_odoos: bool = False) -> None:
@@ -447,7 +447,7 @@ class _Refresh:
         site.reporter.step("give the databases to training")
         text = rules.banner(site.name, result.source, result.label, result.taken)
         for database in result.databases:
-            with site.databases.application(database).connect(database) as connection:
+            with databases.opened(site.databases, database) as connection:
                 databases.give(connection, {"banner": text, "refreshed": runs.now()})
         self._refusals(instance, served=True)
         self.run.note(given=True)

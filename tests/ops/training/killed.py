@@ -1,7 +1,7 @@
 """A refresh that kills itself: run as a program by its tests.
 
 `python -m tests.ops.training.killed --call N`: after so many requests that change something in AWS;
-`… --step "SENTENCE"`: when a step begins. It ends by itself where it does not come that far.
+`… --after STEP…`: when a step begins that is none of these. It ends by itself where it comes to an end.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def die() -> None:
 
 
 class Dying(Reporter):
-    """Kills the process when a step begins."""
+    """Kills the process when a new step begins."""
 
-    def __init__(self, sentence: str | None) -> None:
-        self.sentence = sentence
+    def __init__(self, known: list[str] | None) -> None:
+        self.known = known
 
     def step(self, sentence: str) -> None:
         print(f"step: {sentence}", flush=True)
-        if sentence == self.sentence:
+        if self.known is not None and sentence not in self.known:
             die()
 
 
@@ -60,9 +60,9 @@ class Calls:
 def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--call", type=int)
-    options.add_argument("--step")
+    options.add_argument("--after", nargs="*")
     given = options.parse_args()
-    reporter = Dying(given.step)
+    reporter = Dying(given.after)
     target, source = (
         open_site(
             stack,

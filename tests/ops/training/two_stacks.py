@@ -72,6 +72,7 @@ class Both:
             shutil.copytree(ROOT / name, self.project / name, ignore=shutil.ignore_patterns("__pycache__"))
         for path in [*ROOT.glob("*.py"), *ROOT.glob("Pulumi*.yaml")]:
             shutil.copy(path, self.project)
+        (self.home / "nodes" / "file-systems").mkdir(parents=True)
 
     def settings_file(self, stack: str) -> Path:
         return self.project / f"Pulumi.{stack}.yaml"
