@@ -40,7 +40,7 @@ def look(site: Site) -> Fences:
     network = str(site.stack.output(names.VPC_CIDR))
     allowed = outbound_ports(
         str(site.stack.output(names.ENVIRONMENT)),
-        str(site.stack.setting("package.source") or "debian"),
+        str(site.stack.output(names.PACKAGE)["source"]),
         interface_endpoints=bool(site.stack.setting("network.interfaceEndpoints")),
     )
     groups: dict[str, list[str]] = {}
