@@ -19,7 +19,8 @@ from ops.databases import load as loading
 from ops.databases.connection import Server
 from tests.bench_dump import ODOO_TABLES, attach
 
-MASTER = Master("master", "p: \\ it's", None)
+PASSWORD = "p: \\ it's"
+MASTER = Master("master", PASSWORD, None)
 BINARIES = str(newest().directory)
 SIZES = (0, 1, 511, 512, 513, 3000, 100_000)
 _numbers = itertools.count()
@@ -100,6 +101,6 @@ def place(cluster: Cluster, tmp_path: Path) -> Place:
         host="127.0.0.1",
         port=cluster.port or 0,
         user=MASTER.name,
-        password=MASTER.password,
+        password=PASSWORD,
     )
     return Place(cluster, server, files)

@@ -22,7 +22,7 @@ from ops.databases.dump import dump
 from ops.databases.errors import DatabaseError
 from ops.databases.folder import Folder
 from ops.databases.load import load
-from tests.ops.databases.conftest import BINARIES, MASTER, Place
+from tests.ops.databases.conftest import BINARIES, PASSWORD, Place
 
 NOWHERE = Server(host="db.example.com", port=5432, user="u", password="word")
 
@@ -106,9 +106,9 @@ def test_the_password_is_in_no_argument_of_a_program(place: Place, tmp_path: Pat
     dump(place.dump_request(name, postgres_bin=str(bin_)), place.server, Folder(tmp_path / "dump"))
     load(place.load_request(target, postgres_bin=str(bin_)), place.server, Folder(tmp_path / "dump"))
     assert "--dbname=" in seen.read_text()
-    assert MASTER.password not in seen.read_text()
-    assert MASTER.password.replace("\\", "\\\\").replace(":", "\\:") not in seen.read_text()
-    assert repr(place.server).count(MASTER.password) == 0
+    assert PASSWORD not in seen.read_text()
+    assert PASSWORD.replace("\\", "\\\\").replace(":", "\\:") not in seen.read_text()
+    assert repr(place.server).count(PASSWORD) == 0
 
 
 def fake(directory: Path, major: int, *, zstd: bool) -> str:
