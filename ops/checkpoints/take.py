@@ -95,15 +95,21 @@ def refuse_taken(site: Site, label: str) -> None:
 
 
 def take(
-    site: Site, label: str, *, note: str = "", keep_days: int = KEEP_DAYS, read_files: bool = True
+    site: Site,
+    label: str,
+    *,
+    note: str = "",
+    keep_days: int = KEEP_DAYS,
+    read_files: bool = True,
+    code: Code | None = None,
 ) -> Taken:
     """Take the checkpoint `label`, or go on with it; the caller holds the stack's mark (`ops.lock`).
 
-    `read_files`: read every stored file, to know which are damaged already. Raises OpsError; the same call
-    again goes on.
+    `read_files`: read every stored file, to know which are damaged already. `code`: what a return is to run,
+    where that is not what the servers run now. Raises OpsError; the same call again goes on.
     """
     check_label(label)
-    code = code_of(site)
+    code = code or code_of(site)
     begun = site.store.read(checkpoint.claim_key(label))
     if begun is None:
         refuse_taken(site, label)
