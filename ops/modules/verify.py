@@ -22,6 +22,7 @@ from core.module_package import DataModule, NotADataModuleError
 from core.problems import Invalid
 from core.servers.rendering import HERE
 from ops import run as runs
+from ops.changes import on_server as changing
 from ops.databases.connection import Server
 from ops.errors import OpsError
 from ops.lock import held
@@ -174,12 +175,27 @@ def _call(site: Site, instance: str, function: str, what: str, seconds: int = 18
     )
 
 
+def bring_in(
+    site: Site, instance: str, database: str, name: str, *, update: bool, addons: str = ""
+) -> Mapping[str, Any]:
+    """Let a server install or update a module in a database, see `ops.changes.on_server.bring_in`."""
+    found: Mapping[str, Any] = site.servers.python(
+        instance,
+        Path(changing.__file__),
+        "bring_in",
+        {"database": database, "name": name, "update": update, "addons": addons},
+        what=f"import {name} into {database}",
+        seconds=IMPORT_SECONDS,
+    )
+    return found
+
+
 def _trial(site: Site, planned: Plan) -> Evidence:
     """Import the module twice and compare."""
     module, instance = planned.module, site.servers.one("app")
     with _scratch(site, instance, planned) as copied:
         site.reporter.step("bring the module and the files to the copy")
-        _call(
+        prepared = _call(
             site,
             instance,
             "prepare",
@@ -192,7 +208,7 @@ def _trial(site: Site, planned: Plan) -> Evidence:
             bucket=site.store.bucket,
             modules=FETCHING.read_text(encoding="utf-8"),
         )
-        trial = _Trial(site, planned, instance, copied)
+        trial = _Trial(site, planned, instance, copied, prepared["addons"])
         trial.run()
     return trial.evidence()
 
@@ -200,9 +216,9 @@ def _trial(site: Site, planned: Plan) -> Evidence:
 class _Trial:
     """Two imports into one scratch copy, and what was seen of them."""
 
-    def __init__(self, site: Site, planned: Plan, instance: str, copied: copy.Copied) -> None:
+    def __init__(self, site: Site, planned: Plan, instance: str, copied: copy.Copied, addons: str) -> None:
         self._site, self._planned = site, planned
-        self._instance, self._copied = instance, copied
+        self._instance, self._copied, self._addons = instance, copied, addons
         self._server = site.databases.application(planned.database)
         self._imports: list[Import] = []
         self._log: list[str] = []
@@ -244,16 +260,8 @@ class _Trial:
     def _bring_in(self, what: str, *, update: bool) -> None:
         name = self._planned.module.name
         self._site.reporter.step(what)
-        found = _call(
-            self._site,
-            self._instance,
-            "bring_in",
-            f"{what}: {name}",
-            seconds=IMPORT_SECONDS,
-            database=self._copied.database,
-            name=name,
-            update=update,
-            trial=True,
+        found = bring_in(
+            self._site, self._instance, self._copied.database, name, update=update, addons=self._addons
         )
         self._log = list(found["log"])
         self._imports.append(told_import(found, self._planned.module.files))
