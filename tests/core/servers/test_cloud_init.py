@@ -35,7 +35,7 @@ from tests.core.servers.conftest import MODULES, SAAS, VALUES, WEB_CLIENT, MakeS
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "tests" / "data" / "cloud-init" / "schema-cloud-config-v1.json").read_text())
-ROOM_BYTES = 500
+ROOM_BYTES = 550
 SECRET_PATTERNS = (
     r"AKIA[0-9A-Z]{16}",
     r"ASIA[0-9A-Z]{16}",
@@ -236,6 +236,13 @@ def test_servers_of_production_do_not_even_have_the_banner(make_server: MakeServ
     assert banner not in files_of(render_user_data(make_server()))
     for environment in ("development", "training"):
         assert banner in files_of(render_user_data(make_server(environment=environment)))
+
+
+def test_every_file_is_written_as_it_is(server: ServerConfiguration) -> None:
+    """One sign outside ASCII, and a whole script travels in quotes: hundreds of bytes."""
+    text = render_user_data(server)
+    assert [path for path, content in files_of(text).items() if not content.isascii()] == []
+    assert set(re.findall(r'\n content: (".*")\n', text)) <= {'""', r'"\n"'}
 
 
 def test_yaml_of_any_text_reads_back_as_that_text() -> None:

@@ -83,10 +83,10 @@ def check_odoo(server: common.Server) -> None:
     """Raise when Odoo is missing or of another release."""
     program = shutil.which("odoo")
     if program is None:
-        raise common.StepError("there is no program «odoo»: the image or package lacks it")
+        raise common.StepError("there is no program odoo: the image or package lacks it")
     version = common.run([program, "--version"]).strip()
     if server["release"] not in version:
-        raise common.StepError(f"the setting release says {server['release']}, installed is «{version}»")
+        raise common.StepError(f"the setting release says {server['release']}, installed is {version}")
 
 
 def make_user(server: common.Server) -> None:

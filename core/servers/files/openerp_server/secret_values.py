@@ -18,7 +18,7 @@ def password_in(value: str) -> str:
     if isinstance(decoded, dict):
         password = decoded.get("password")
         if not isinstance(password, str):
-            raise common.StepError("the secret is JSON but has no text under the key «password»")
+            raise common.StepError("the secret is JSON but has no text under the key password")
         return password
     return value
 
