@@ -206,7 +206,7 @@ def _patch_secret() -> None:
 
     def rotate(self: Any) -> None:
         self.secretsmanager.put_secret_value(
-            self.secret.arn, content(self), b"", str(mock_random.uuid4()), ["AWSCURRENT"]
+            self.secret.arn, content(self), None, str(mock_random.uuid4()), ["AWSCURRENT"]
         )
         self._status = "rotating"
 
