@@ -63,6 +63,11 @@ def why_not_proven(module: DataModule, release: str, ledger: Sequence[ProvenModu
     return "nothing of that name is proven"
 
 
+def same_series(one: str, other: str) -> bool:
+    """Return whether what was proven on one release is proven on the other."""
+    return _series(one) == _series(other)
+
+
 def _series(release: str) -> tuple[int, int, bool]:
     """Return what modules are made for: 19.0, or 5.0 of 5.0.16."""
     parsed = releases.parse(release)

@@ -36,6 +36,13 @@ CLOSED_FIRST: Final = ("close", "checkpoint", "code", "data", "check", "open")
 """Where the new code cannot work on the data as they are."""
 
 
+COMMANDS: Final[Mapping[str, str]] = {
+    "runs/load/current.json": "modules load NAME",
+    "runs/update/current.json": "release update",
+}
+"""Where runs are remembered, and what goes on with them."""
+
+
 class FailedError(OpsError):
     """The change itself failed: trying it again would fail again."""
 
@@ -94,6 +101,17 @@ def unfinished(site: Site, work: Work) -> Run | None:
 def last(site: Site, work: Work) -> Mapping[str, Any] | None:
     """Return what is remembered of the newest run."""
     return site.store.read(work.key)
+
+
+def refuse_others(site: Site, key: str) -> None:
+    """Raise OpsError where another command's run is unfinished: two changes are not carried out at once."""
+    for other, command in COMMANDS.items():
+        content = site.store.read(other) if other != key else None
+        if content is not None and content["state"] in UNFINISHED:
+            raise OpsError(
+                f"the {content['what']} of {site.name}, begun {content['began']} by {content['by']}, is not "
+                f"finished: `python -m ops {command} --stack {site.name}` goes on with it"
+            )
 
 
 def label_of(slug: str, now: datetime) -> str:
@@ -265,7 +283,8 @@ def _restore(site: Site, run: Run) -> None:
         and current["began"] >= run["restoring"]
     ):
         return
-    choices = restoring.Choices(keep_present=False)  # nobody has worked since the checkpoint
+    # Where the databases were closed, nobody has worked since the checkpoint.
+    choices = restoring.Choices(keep_present=run.get("closed") is None)
     restoring.restore_held(site, run["label"], choices)
 
 

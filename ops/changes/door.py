@@ -8,7 +8,7 @@ is restored from a copy of the database is open. Requests that are under way end
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from core import outputs as names
 from ops.aws import wait
@@ -16,6 +16,9 @@ from ops.changes import fleet, on_server
 from ops.errors import OpsError
 from ops.site import Site
 from ops.site.servers import GROUPS
+
+if TYPE_CHECKING:
+    import psycopg
 
 KEY: Final = "closed"
 OURS: Final = ("openerp ops", "openerp-server")
@@ -45,20 +48,42 @@ def marked(site: Site) -> list[str]:
     closed = []
     for database in databases(site):
         with site.databases.application(database).connect(database) as connection:
-            if (
-                _has_table(connection)
-                and connection.execute(
-                    "select 1 from public.openerp_server_state where key = %s and value = %s",
-                    (KEY, place(site)),
-                ).fetchone()
-            ):
+            if read_state(connection, KEY) == place(site):
                 closed.append(database)
     return closed
 
 
-def _has_table(connection: Any) -> bool:
-    row = connection.execute("select to_regclass('public.openerp_server_state') is not null").fetchone()
-    return bool(row[0])
+# The servers' own table (core/servers/files/openerp_server/first_start.py)
+
+
+def _has_table(connection: psycopg.Connection[Any]) -> bool:
+    query = "select to_regclass('public.openerp_server_state') is not null"
+    return bool(connection.execute(query).fetchall()[0][0])
+
+
+def read_state(connection: psycopg.Connection[Any], key: str) -> str | None:
+    """Return what the servers' table holds for a key."""
+    if not _has_table(connection):
+        return None
+    row = connection.execute(
+        "select value from public.openerp_server_state where key = %s", (key,)
+    ).fetchone()
+    return str(row[0]) if row else None
+
+
+def write_state(connection: psycopg.Connection[Any], key: str, value: str) -> None:
+    """Write a value into the servers' table."""
+    connection.execute(
+        "create table if not exists public.openerp_server_state (key text primary key, value text not null)"
+    )
+    connection.execute(
+        "insert into public.openerp_server_state values (%s, %s) "
+        "on conflict (key) do update set value = excluded.value",
+        (key, value),
+    )
+
+
+# Closing and opening
 
 
 def close(site: Site) -> None:
@@ -66,15 +91,7 @@ def close(site: Site) -> None:
     servers = fleet.all_reached(site)
     for database in databases(site):
         with site.databases.application(database).connect(database) as connection:
-            connection.execute(
-                "create table if not exists public.openerp_server_state "
-                "(key text primary key, value text not null)"
-            )
-            connection.execute(
-                "insert into public.openerp_server_state values (%s, %s) "
-                "on conflict (key) do update set value = excluded.value",
-                (KEY, place(site)),
-            )
+            write_state(connection, KEY, place(site))
     for instance in servers:
         _call(site, instance, "restart", "let OpenERP end its requests and wait", seconds=600)
     wait("the last of OpenERP's sessions to end", lambda: _left(site), site.reporter, seconds=LEAVE_SECONDS)

@@ -69,15 +69,16 @@ def _known(value: Any) -> dict[tuple[str, str, str], None]:
 def ledger_of(site: Site) -> tuple[str, tuple[ProvenModule, ...]]:
     """Return the ledger that counts for a stack, and of which stack it is: its own, or the one it names."""
     if site.stack.output(names.ENVIRONMENT) == "development":
-        return site.name, _read(site.name, site.stack.setting("provenModules"))
+        return site.name, read_ledger(site.name, site.stack.setting("provenModules"))
     source = site.stack.setting("dataModulesFrom")
     if source is None:
         return "", ()
     outputs = Stack(str(source), directory=site.stack.directory).outputs()
-    return str(source), _read(str(source), outputs.get(names.MODULE_LEDGER))
+    return str(source), read_ledger(str(source), outputs.get(names.MODULE_LEDGER))
 
 
-def _read(stack: str, value: Any) -> tuple[ProvenModule, ...]:
+def read_ledger(stack: str, value: Any) -> tuple[ProvenModule, ...]:
+    """Return the ledger of a stack. Raises OpsError where it cannot be read."""
     try:
         return promotion.read_ledger(value)
     except ValueError as error:
