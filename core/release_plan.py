@@ -130,6 +130,13 @@ def parse(text: str) -> Target:
         ) from invalid
 
 
+def slug(target: Target) -> str:
+    """Return what a target is called in a checkpoint's label: `19-0-20261101`."""
+    image = target.image.rpartition("/")[2] if target.image else None
+    text = "-".join(part for part in (target.release, target.date, image) if part) or "update"
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
 def plan(stack: Stack, target: Target, *, today: date, figures: Figures | None = None) -> Plan:
     """Say what `target` means for `stack`."""
     old = releases.parse(stack.release)

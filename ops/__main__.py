@@ -22,6 +22,7 @@ from ops.checkpoints import commands as checkpoints
 from ops.databases import commands as databases
 from ops.drills import commands as drills
 from ops.modules import commands as modules
+from ops.releases import commands as releases
 from ops.rotation import commands as rotation
 from ops.stack_outputs import OutputsError, of_stack, read_preview
 from ops.training import commands as training
@@ -241,6 +242,7 @@ checkpoints.register(app)
 databases.register(app)
 drills.register(app)
 modules.register(app)
+releases.register(app)
 rotation.register(app)
 training.register(app)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from ops.console import DryRun, Json, command, print_json, print_table
-from ops.site import Authority, StackName, Through, open_site
+from ops.console import DryRun, Json, Yes, command, confirm, print_json, print_table
+from ops.site import Authority, FileSystems, StackName, Through, open_site
 
 if TYPE_CHECKING:
     from ops.modules.listing import Row
+    from ops.modules.load import Plan as LoadPlan
+    from ops.modules.load import Result as Loaded
     from ops.modules.verify import Plan, Result
 
 modules = typer.Typer(
@@ -114,6 +117,115 @@ def _show_result(result: Result, stack: str, as_json: bool) -> None:
     typer.echo(f"evidence: {result.key}")
     if not result.exported:
         typer.echo(f"in provenModules of Pulumi.{stack}.yaml; `pulumi up --stack {stack}` exports it")
+
+
+@modules.command()
+def load(
+    name: Annotated[str, typer.Argument(help="The data module.")],
+    stack: StackName,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STACK",
+            help="Development stack whose newest proof is taken into the settings; without it they name it.",
+        ),
+    ] = None,
+    version: Annotated[str | None, typer.Option("--version", help="That version of it.")] = None,
+    while_people_work: Annotated[
+        bool,
+        typer.Option(
+            "--while-people-work",
+            help="Do not close the databases: a return would lose what people do after the checkpoint.",
+        ),
+    ] = False,
+    give_up: Annotated[bool, typer.Option("--give-up", help="Take back a load that was cut short.")] = False,
+    ca: Authority = None,
+    through: Through = None,
+    file_systems: FileSystems = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Load a proven data module into the working database; a failure returns to the checkpoint from before.
+
+    For example: `python -m ops modules load colours --from dev --stack prod --dry-run`.
+
+    The servers get the module, one after the other, while people work. Then the databases are closed (503
+    with Retry-After), a checkpoint `before-…` is taken, the module is imported, its state, version and records
+    are compared with what was proven, and the databases are opened. A new version is loaded the same way.
+    Killed at any moment: the same command goes on.
+    """
+    from ops.modules import load as loading
+
+    with command(as_json) as reporter:
+        site = open_site(stack, reporter, ca=ca, through=through, file_systems=file_systems)
+        planned = loading.plan(site, name, source=source, version=version)
+        if give_up:
+            confirm(f"Take the load of {name} into {stack} back?", yes=yes)
+        elif not dry_run and not planned.loaded:
+            confirm(_question(planned, stack, while_people_work=while_people_work), yes=yes)
+        if not dry_run:
+            result = loading.load(
+                site,
+                name,
+                source=source,
+                version=version,
+                while_people_work=while_people_work,
+                give_up=give_up,
+            )
+    if dry_run:
+        _show_load(planned, as_json)
+    elif as_json:
+        print_json(dataclasses.asdict(result))
+    else:
+        _show_loaded(result, stack)
+
+
+def _question(plan: LoadPlan, stack: str, *, while_people_work: bool) -> str:
+    if plan.continues:
+        return f"Go on with the load of {plan.name} {plan.version} begun {plan.continues}?"
+    said = f"Load {plan.name} {plan.version} into {plan.database} of {stack}"
+    if plan.updated_from:
+        said += f", an update of {plan.updated_from}"
+    if plan.installs:
+        said += f", and install {', '.join(plan.installs)}, on which it depends"
+    if while_people_work:
+        return f"{said}, while people work?"
+    took = f" ({plan.seconds:.0f} s the last time)" if plan.seconds is not None else ""
+    return f"{said}? The databases are closed from the checkpoint on{took}."
+
+
+def _show_load(plan: LoadPlan, as_json: bool) -> None:
+    if as_json:
+        print_json(dataclasses.asdict(plan))
+        return
+    if plan.loaded:
+        typer.echo(f"{plan.name} {plan.version} is loaded already")
+        return
+    typer.echo(
+        _question(plan, "this stack", while_people_work=False)
+        .replace("?", "")
+        .replace("Load", "would load", 1)
+    )
+    typer.echo(f"sha256 {plan.sha256}, proven by {plan.source or 'nobody'}")
+    for model, count in sorted((plan.created or {}).items()):
+        typer.echo(f"  {count:>6,} {model}")
+    for path in plan.changes:
+        typer.echo(f"setting: {path}")
+
+
+def _show_loaded(result: Loaded, stack: str) -> None:
+    if result.already:
+        typer.echo(f"{result.name} {result.version} is loaded already, with the records that were proven")
+        return
+    typer.echo(f"loaded: {result.name} {result.version} into {result.database} of {stack}")
+    for model, count in sorted(result.created.items()):
+        typer.echo(f"  {count:>6,} {model}")
+    if result.closed_seconds is not None:
+        typer.echo(f"the databases were closed for {result.closed_seconds:.0f} s")
+    typer.echo(f"the checkpoint from before: {result.label}")
+    typer.echo(f"commit Pulumi.{stack}.yaml where it changed")
 
 
 @modules.command(name="list")
