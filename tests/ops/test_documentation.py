@@ -16,11 +16,20 @@ from tests.ops.authority import Authority, stack_outputs
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = {
     "bootstrap": "bootstrap.md",
+    "checkpoint": "operations.md",
+    "checkpoints": "operations.md",
     "clients": "clients.md",
+    "drill": "operations.md",
+    "drills": "operations.md",
     "dump": "operations.md",
     "load": "operations.md",
+    "modules": "operations.md",
     "preview-report": "pull-requests.md",
+    "release": "operations.md",
+    "restore": "operations.md",
+    "rotate": "operations.md",
     "service-sheet": "clients.md",
+    "training": "operations.md",
 }
 
 
