@@ -367,6 +367,8 @@ def _replace(site: Site, manifest: Manifest, run: Run, wanted: Plan, choices: Ch
 
 
 def _keep_present(site: Site, run: Run, manifest: Manifest) -> None:
+    if manifests.find(site.store, run["present"]) is not None:
+        return  # by the run that was cut short
     note = f"before the return to {manifest.label}"
     try:
         take.take(site, run["present"], note=note, keep_days=take.KEEP_DAYS_BEFORE, read_files=False)
