@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up live preview destroy output ops status down test lint bench e2e bench-dump bench-live clean
+.PHONY: help setup up live preview destroy output ops status down test lint bench e2e story bench-dump bench-live clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -61,8 +61,12 @@ bench: $(READY) ## time up and preview as whole processes
 bench-dump: $(READY) ## time `ops dump` and `ops load` beside Odoo's own zip
 	@$(BIN)/python -m tests.bench_dump
 
-e2e: $(READY) ## real servers, a browser, and all that may go wrong (Linux, root; 20 minutes)
-	@$(BIN)/python -m pytest tests/e2e --durations=15 $(ARGS)
+e2e: $(READY) ## real servers, a browser, all that may go wrong, and the whole story (Linux, root; 40 minutes)
+	@$(BIN)/python -m pytest tests/e2e --ignore tests/e2e/test_the_story.py --durations=15 $(ARGS)
+	@$(BIN)/python -m pytest tests/e2e/test_the_story.py --durations=15 $(ARGS)
+
+story: $(READY) ## development, production and training from a first configuration to a drill (Linux, root)
+	@$(BIN)/python -m pytest -s tests/e2e/test_the_story.py $(ARGS)
 
 bench-live: $(READY) ## simulated people on the sized servers, for docs/performance.md (Linux, root)
 	@$(BIN)/python -m tests.bench_live
