@@ -15,7 +15,7 @@ from core import outputs as names
 from core.checkpoint import differences
 from core.drill_report import Loss, Report, key, markdown
 from ops.aws import explained, wait
-from ops.checkpoints.parts import check_point, check_snapshot
+from ops.checkpoints.parts import check_point, check_snapshot, rows
 from ops.drills import own, parts, past, serving
 from ops.drills.clock import Clock
 from ops.drills.compare import ByServer, FromHere, compare
@@ -143,27 +143,27 @@ class Drill:
         )
 
     def _last_backup(self, arn: str) -> datetime | None:
-        """Return when the plan's newest recovery point of a resource was made."""
-        output = self.site.stack.output
-        with explained(f"the recovery points of {arn}"):
-            pages = (
-                self.site.aws.client("backup")
-                .get_paginator("list_recovery_points_by_backup_vault")
-                .paginate(
-                    BackupVaultName=str(output(names.BACKUP_VAULT_NAME)),
-                    ByResourceArn=arn,
-                    ByBackupPlanId=str(output(names.BACKUP_PLAN_ID)),
-                )
-            )
-            return max(
-                (
-                    row["CreationDate"].astimezone(UTC)
-                    for page in pages
-                    for row in page["RecoveryPoints"]
-                    if row["Status"] in ("COMPLETED", "AVAILABLE")
-                ),
-                default=None,
-            )
+        """Return when the plan's newest recovery point of a resource was made; others do not count."""
+        vault = str(self.site.stack.output(names.BACKUP_VAULT_NAME))
+        plan = str(self.site.stack.output(names.BACKUP_PLAN_ID))
+        found = rows(
+            self.site.aws,
+            "backup",
+            "list_recovery_points_by_backup_vault",
+            "RecoveryPoints",
+            BackupVaultName=vault,
+            ByResourceArn=arn,
+            ByBackupPlanId=plan,
+        )
+        return max(
+            (
+                row["CreationDate"].astimezone(UTC)
+                for row in found
+                if row["Status"] in ("COMPLETED", "AVAILABLE")
+                and (row.get("CreatedBy") or {}).get("BackupPlanId") == plan
+            ),
+            default=None,
+        )
 
     # What is proven
 

@@ -29,6 +29,7 @@ ORDER = (
     "test_what_runs_is_closed",
     "test_security",
     "test_run_command",
+    "test_drill",
     "test_certificates",
     "test_new_launch_template",
     "test_loss_of_a_server",
