@@ -31,6 +31,7 @@ ORDER = (
     "test_run_command",
     "test_drill",
     "test_certificates",
+    "test_rotation",
     "test_new_launch_template",
     "test_loss_of_a_server",
     "test_database_outage",
