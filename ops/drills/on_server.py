@@ -187,7 +187,10 @@ def log_in(database: str, tenant: str, login: dict[str, str], seconds: int) -> d
     from openerp_server import common, secret_values
 
     def ready() -> Any:
-        server = _server_of(tenant)
+        try:
+            server = _server_of(tenant)
+        except common.StepError as early:  # a tenant's instance is made a while after the server's own
+            raise RuntimeError(str(early)) from early
         _Odoo(server).ask("GET", "/web/health")
         return server
 

@@ -107,10 +107,12 @@ def start(reach: ByServer, manifest: Manifest, clock: Clock) -> Application:
     """Start OpenERP and log in to every database that it serves; the working one first."""
     outputs, result = reach.site.stack.outputs(), Application()
     tenants = {str(tenant["database"]): name for name, tenant in (outputs.get(names.TENANTS) or {}).items()}
-    served = [database.name for database in manifest.databases if database.release is not None]
+    # A tenant that has left since is compared, and served by nobody.
+    known = set(map(str, outputs.get(names.DATABASE_NAMES) or ()))
+    served = [one.name for one in manifest.databases if one.release is not None and one.name in known]
     served.sort(key=lambda name: name != outputs.get(names.WORKING_DATABASE))
     if not served:
-        result.note = "no database of the checkpoint holds OpenERP"
+        result.note = "no database of the checkpoint that the stack serves holds OpenERP"
         return result
     try:
         with clock.part("OpenERP started, and a login answered"):

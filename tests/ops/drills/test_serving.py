@@ -5,6 +5,7 @@ The rest needs real ones: tests/e2e/test_drill.py.
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 
 from core.servers.files import openerp_server
-from core.servers.files.openerp_server import common
+from core.servers.files.openerp_server import common, first_start, secret_values
 from ops.drills import on_server, serving
 from ops.drills.clock import Clock
 from ops.errors import OpsError
@@ -57,7 +58,13 @@ def started(logins: dict[str, Any], outputs: dict[str, Any] | None = None) -> se
     manifest: Any = SimpleNamespace(databases=[*databases, SimpleNamespace(name="plain", release=None)])
     reach: Any = Answering({"release": {}, "log_in": logins})
     reach.site = SimpleNamespace(
-        stack=SimpleNamespace(outputs=lambda: {"working_database": "openerp", **(outputs or {})})
+        stack=SimpleNamespace(
+            outputs=lambda: {
+                "working_database": "openerp",
+                "database_names": ["openerp", "openerp_test"],
+                **(outputs or {}),
+            }
+        )
     )
     return serving.start(reach, manifest, Clock())
 
@@ -123,7 +130,11 @@ def test_what_keeps_the_administrator_out_is_said(answer: Any, said: str) -> Non
 
 
 def test_a_checkpoint_without_openerp_proves_none() -> None:
-    assert started({}).note == "no database of the checkpoint holds OpenERP"
+    assert started({}).note == "no database of the checkpoint that the stack serves holds OpenERP"
+
+
+def test_a_tenant_that_has_left_since_is_not_asked_for() -> None:
+    assert started({"openerp": IN, "left": OpsError("nobody serves it")}).logins == {"openerp": "in"}
 
 
 # On the server
@@ -221,6 +232,26 @@ def test_a_login_opens_the_web_client_with_its_session(browser: on_server._Odoo)
     assert browser.client() == "/web/login is answered with status 303"
     assert browser.log_in("openerp", "right") == "in"
     assert browser.client() == "shown"
+
+
+def test_a_login_waits_for_a_tenants_instance(
+    server: dict[str, Any], browser: on_server._Odoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings of a tenant's instance are written by a timer."""
+    found: list[Any] = [common.StepError("the settings of this server cannot be read"), browser.server]
+
+    def of_tenant(_server: Any, tenant: str) -> Any:
+        assert tenant == "acme"
+        answer = found.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return {**answer, "administrator_secret_arn": "arn:…"}, Path("acme.conf")
+
+    monkeypatch.setattr(first_start, "of_tenant", of_tenant)
+    monkeypatch.setattr(secret_values, "fetch", lambda _server, _arn: "right")
+    monkeypatch.setattr(common, "keep_trying", functools.partial(common.keep_trying, pause=0))
+    answer = on_server.log_in("acme", "acme", {"role": "r", "secret": "s"}, 60)
+    assert answer == {"login": "in", "rewritten": False, "client": "shown"}
 
 
 def test_what_odoo_says_to_a_wrong_password_and_to_a_second_factor(browser: on_server._Odoo) -> None:
