@@ -679,7 +679,7 @@ def _say_servers() -> None:
     say(f"servers   {serving} of {status.wanted} serve (pid {found.pid})")
     for server in status.servers:
         health = ", ".join(sorted(set(server.health.values()))) or "in no target group"
-        say(f"    {line(server)} [{server.id}, {health}]")
+        say(f"    {line(server)} [{', '.join(filter(None, (server.stack, server.id, health)))}]")
     for balancer in status.balancers:
         ports = ", ".join(map(str, balancer.ports))
         say(f"    load balancer {balancer.name}: {balancer.bind}, ports {ports} {balancer.error}".rstrip())

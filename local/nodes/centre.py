@@ -337,6 +337,7 @@ class Centre:
                     template=slot.instance.launch_template_version or "",
                     error=slot.error,
                     console=self._hardware.console(name),
+                    stack=slot.instance.tags.get("Stack", ""),
                 )
                 for name, slot in sorted(self._slots.items())
             ),

@@ -30,6 +30,7 @@ WIDEST: Final = 4
 """Bytes of a character in UTF-8, at most."""
 START: Final = """\
 cd -- "$1" || exit 1
+unset OLDPWD
 read -r first < "$2"
 case "$first" in '#!'*) exec "$2";; *) exec /bin/sh "$2";; esac
 """

@@ -40,6 +40,8 @@ class ServerStatus:
     """Why it could not be started."""
     console: tuple[str, ...] = ()
     """The last lines that it wrote."""
+    stack: str = ""
+    """Its tag `Stack`."""
 
     @property
     def serving(self) -> bool:

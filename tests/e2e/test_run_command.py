@@ -18,7 +18,7 @@ from local.emulator import running
 from tests.e2e.deployment import Deployment, on_this_machine
 from tests.e2e.names import resolving
 
-SECOND = "training"
+SECOND, ABSENT = "training", "prod"
 ENDED = ("Success", "Failed", "TimedOut", "Cancelled")
 
 
@@ -119,9 +119,9 @@ def test_ops_finds_the_stack_by_its_own_pulumi(live: Deployment) -> None:
     done = live.ops("service-sheet", "--stack", live.stack, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == live.outputs()[names.SERVICE_SHEET]["data"]
-    done = live.ops("service-sheet", "--stack", SECOND)
+    done = live.ops("service-sheet", "--stack", ABSENT)
     assert done.returncode == 1
-    assert f"no stack named '{SECOND}' found" in done.stderr
+    assert f"no stack named '{ABSENT}' found" in done.stderr
 
 
 @pytest.fixture(scope="module")
