@@ -255,6 +255,17 @@ def test_the_copy_for_the_real_cli_has_this_machine_s_salt_and_the_same_values(t
     assert yaml.safe_load(kept)["encryptionsalt"] == "own"
 
 
+def test_the_real_cli_gets_settings_from_another_file_with_this_machine_s_salt(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text('config:\n  p:release: "18.0"\n')
+    other = tmp_path / "other.yaml"
+    other.write_text('config:\n  p:release: "19.0"\n')
+    copy = copy_with_salt(tmp_path, tmp_path / "copies", "dev", "v1:a:v1:b:c", other)
+    assert yaml.safe_load(copy.read_text()) == {
+        "config": {"p:release": "19.0"},
+        "encryptionsalt": "v1:a:v1:b:c",
+    }
+
+
 def test_a_zone_is_provided_where_the_settings_expect_one() -> None:
     from local.account import hosted_zone
 
