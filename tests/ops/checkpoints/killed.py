@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.aws import Aws, boto3_client
-from ops.checkpoints import restore, take
+from ops.checkpoints import past, restore, take
 from ops.console import Reporter
 from ops.lock import held
 from ops.site import Site, open_site
@@ -72,7 +72,7 @@ class Calls:
 
 def main() -> None:
     options = argparse.ArgumentParser()
-    options.add_argument("command", choices=("checkpoint", "restore"))
+    options.add_argument("command", choices=("checkpoint", "past", "restore"))
     options.add_argument("label")
     options.add_argument("--seen", type=Path)
     options.add_argument("--step")
@@ -87,6 +87,9 @@ def main() -> None:
     )
     if given.command == "restore":
         restore.restore(site, given.label, restore.Choices())
+    elif given.command == "past":
+        with held(site.store, site.name, "restore"):
+            past.make(site, past.find(site, given.label))
     else:
         with held(site.store, site.name, f"checkpoint {given.label}"):
             take.take(site, given.label)
