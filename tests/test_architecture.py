@@ -115,9 +115,8 @@ def test_every_python_file_under_tests_is_collected_or_is_a_helper_that_a_test_i
             else []
         )
     }
-    commands = (ROOT / "Makefile").read_text() + "".join(
-        path.read_text() for path in (ROOT / "tests").rglob("test_*.py")
-    )
+    runners = [*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "tests").rglob("conftest.py")]
+    commands = "".join(path.read_text() for path in (ROOT / "Makefile", *runners))
     lost = [
         str(path.relative_to(ROOT))
         for path in (ROOT / "tests").rglob("*.py")

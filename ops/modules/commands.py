@@ -152,9 +152,9 @@ def load(
     For example: `python -m ops modules load colours --from dev --stack prod --dry-run`.
 
     The servers get the module, one after the other, while people work. Then the databases are closed (503
-    with Retry-After), a checkpoint `before-…` is taken, the module is imported, its state, version and records
-    are compared with what was proven, and the databases are opened. A new version is loaded the same way.
-    Killed at any moment: the same command goes on.
+    with Retry-After), a checkpoint `before-…` is taken, the module is imported, its state, version and
+    records are compared with what was proven, and the databases are opened. A new version is loaded the same
+    way. Killed at any moment: the same command goes on.
     """
     from ops.modules import load as loading
 
