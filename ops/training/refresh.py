@@ -20,7 +20,7 @@ from core import outputs as names
 from core import training as rules
 from core.checkpoint import Found, Manifest, differences
 from core.dump_manifest import some
-from core.preview_report import losses, planned
+from core.preview_report import Loss, losses, planned
 from ops import run as runs
 from ops.checkpoints import check, closing, files, look, manifests, parts
 from ops.checkpoints.look import Access
@@ -178,8 +178,13 @@ def plan(site: Site, source: Site, choices: Choices) -> tuple[Plan, Manifest]:
     if run is None or run.get("files") is None:
         parts.check_point(site.aws, manifest.recovery_point, manifest.label)
         files.check_way(site)
-    settings, preview = _preview(site, manifest, run)
-    lost, others = losses(preview)
+    settings: returning.Changes
+    lost: list[Loss]
+    if run is not None and is_applied(site, run):
+        settings, lost, others = dict(run["settings"]), [], 0
+    else:
+        settings, preview = _preview(site, manifest, run)
+        lost, others = losses(preview)
     if refused := [loss.name for loss in lost if loss.protected]:
         raise OpsError(f"Pulumi would refuse: {some(refused)} are protected; nothing was touched")
     server_goes = any(loss.type == INSTANCE and not loss.stays for loss in lost)
