@@ -19,10 +19,8 @@ import typer
 
 from local import home as places
 from local.engine.errors import EngineError
-from local.stand_in import Request, listed, parse, stack_of, version
+from local.stand_in import BELOW_CLI, Request, listed, parse, stack_of, version
 
-UNDER_WAY = "OPENERP_STAND_IN"
-"""Set below a stand-in: a program on PATH that calls one would else be taken for the real CLI, for ever."""
 UNTOUCHED = {
     "allow_extra_args": True,
     "allow_interspersed_args": False,
@@ -69,11 +67,10 @@ def pulumi(context: typer.Context) -> None:
 
     places.stay_on_this_machine()
     with plain_errors():
-        if os.environ.get(UNDER_WAY):
+        if os.environ.get(BELOW_CLI):
             raise EngineError(
                 "the `pulumi` on PATH leads back to the one that stands for it here: take it off PATH"
             )
-        os.environ[UNDER_WAY] = "1"
         request = parse(context.args)
         known: dict[str, Callable[[Request], int]] = {
             "version": _version,
@@ -89,7 +86,7 @@ def pulumi(context: typer.Context) -> None:
 def _version(_request: Request) -> int:
     real = places.pulumi_on_path()
     if real is not None:
-        return subprocess.run([real, "version"], check=False).returncode
+        return subprocess.run([real, "version"], check=False, env={**os.environ, BELOW_CLI: "1"}).returncode
     print(version())
     return 0
 

@@ -16,6 +16,7 @@ from local.engine.backend import Backend, write_atomically
 from local.engine.crypto import Crypter, passphrase, passphrase_file
 from local.engine.errors import EngineError
 from local.home import ROOT, config_copies, home, pulumi_on_path, state_directory, without_stand_in
+from local.stand_in import BELOW_CLI
 
 PLUGINS: Final = Path(__file__).with_name("plugins") / "bin"
 """Executables `pulumi-resource-<package>` that serve the local plugins."""
@@ -72,6 +73,7 @@ def environment() -> dict[str, str]:
     variables["PATH"] = os.pathsep.join([str(PLUGINS), without_stand_in(variables.get("PATH", ""))])
     variables["PULUMI_BACKEND_URL"] = Backend(state_directory(), "").url
     variables["PULUMI_SKIP_UPDATE_CHECK"] = "true"
+    variables[BELOW_CLI] = "1"
     variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
     if "PULUMI_CONFIG_PASSPHRASE" not in variables:
         variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(passphrase_file(home()))

@@ -16,6 +16,9 @@ from local.engine.errors import EngineError
 MARK: Final = b"# Stands for the pulumi CLI"
 """How a program on PATH is known to be this one, from whichever checkout."""
 
+BELOW_CLI: Final = "OPENERP_BELOW_CLI"
+"""Set for the real CLI: a program that calls the stand-in again would else be taken for it for ever."""
+
 WORDS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
     "version": (frozenset(), frozenset()),
     "stack ls": (frozenset({"--json"}), frozenset()),

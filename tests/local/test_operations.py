@@ -157,6 +157,23 @@ def test_a_real_cli_beyond_the_stand_in_is_the_one_that_runs(tmp_path: Path) -> 
     assert (tmp_path / "asked").read_text() == "version\n"
 
 
+def test_a_program_that_calls_the_stand_in_again_is_refused(tmp_path: Path) -> None:
+    circle = program(tmp_path / "circle", f'#!/bin/sh\nexec {home.STAND_IN}/pulumi "$@"\n')
+    ended = subprocess.run(
+        [str(home.STAND_IN / "pulumi"), "version"],
+        env={
+            **os.environ,
+            "PATH": f"{circle.parent}{os.pathsep}{os.environ['PATH']}",
+            "OPENERP_PYTHON": sys.executable,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "the `pulumi` on PATH leads back to the one that stands for it here" in ended.stderr
+
+
 def test_input_output_and_status_are_those_of_ops(tmp_path: Path) -> None:
     """The emulator is started here, and nothing else."""
     place = {"OPENERP_LOCAL_HOME": str(tmp_path / "home")}
