@@ -89,7 +89,7 @@ def result(found: Result) -> None:
     )
     console.print(f"took {_seconds(found.seconds)}")
     for text in found.stays:
-        console.print(escape(text))
+        console.print(escape(text.replace("the present", "the former", 1)))
     if found.present:
         console.print(f"what was there before is checkpoint {escape(found.present)}")
     console.print(f"commit Pulumi.{escape(found.stack)}.yaml, which says where the data come from")
