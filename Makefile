@@ -61,9 +61,8 @@ bench: $(READY) ## time up and preview as whole processes
 bench-dump: $(READY) ## time `ops dump` and `ops load` beside Odoo's own zip
 	@$(BIN)/python -m tests.bench_dump
 
-e2e: $(READY) ## real servers, a browser, all that may go wrong, and the whole story (Linux, root; 40 minutes)
+e2e: $(READY) ## real servers, a browser, and all that may go wrong (Linux, root; 20 minutes)
 	@$(BIN)/python -m pytest tests/e2e --ignore tests/e2e/test_the_story.py --durations=15 $(ARGS)
-	@$(BIN)/python -m pytest tests/e2e/test_the_story.py --durations=15 $(ARGS)
 
 story: $(READY) ## development, production and training from a first configuration to a drill (Linux, root)
 	@$(BIN)/python -m pytest -s tests/e2e/test_the_story.py $(ARGS)

@@ -137,8 +137,10 @@ def prod(dev: Deployment) -> Deployment:
 
 @pytest.fixture(scope="module")
 def training(dev: Deployment) -> Deployment:
+    """It takes the data module first, as production did: a copy needs the code of its original."""
     made = dev.of(TRAINING)
-    made.run("up", seconds=300)
+    made.live(seconds=900)
+    ops(made, "modules", "load", MODULE, "--from", DEVELOPMENT, "--yes")
     return made
 
 
