@@ -40,9 +40,9 @@ class Target:
     image: str | None = None
 
     def __str__(self) -> str:
-        parts = [self.release, f"of {_day(self.date)}" if self.date else None]
-        parts += [f"image {self.image}" if self.image else None]
-        return " ".join(part for part in parts if part) or "the same release"
+        package = f"{self.release or 'the package'} of {_day(self.date)}" if self.date else self.release
+        image = f"the image {self.image}" if self.image else None
+        return " with ".join(part for part in (package, image) if part) or "the same release"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -192,11 +192,12 @@ def give_back(site: Site, work: Work, run: Run) -> None:
         site.reporter.warn(f"{_state(site, run)}; {_ways(work, site)}")
         raise
     except OpsError as error:
+        reason = str(run["reason"]).rstrip(".")
         raise OpsError(
-            f"{run['reason']}. It could not be taken back: {error}. {_state(site, run)}; {_ways(work, site)}"
+            f"{reason}. It could not be taken back: {error}. {_state(site, run)}; {_ways(work, site)}"
         ) from error
     run.note(state=RETURNED, ended=runs.now(), returned=how)
-    raise ReturnedError(f"{run['reason']}. {how}")
+    raise ReturnedError(f"{str(run['reason']).rstrip('.')}. {how}")
 
 
 # Steps

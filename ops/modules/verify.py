@@ -264,7 +264,7 @@ class _Trial:
             self._site, self._instance, self._copied.database, name, update=update, addons=self._addons
         )
         self._log = list(found["log"])
-        self._imports.append(told_import(found, self._planned.module.files))
+        self._imports.append(told_import(found, self._planned.module.files, self._addons))
         with self._connect() as connection:
             there = content.module(connection, name)
         self._reason = (
@@ -295,10 +295,15 @@ class _Trial:
         )
 
 
-def told_import(found: Mapping[str, Any], files: Mapping[str, bytes]) -> Import:
-    """Return an import as Odoo's log tells it; `files`: those of the module, to name a line of one."""
+def told_import(found: Mapping[str, Any], files: Mapping[str, bytes], addons: str = "") -> Import:
+    """Return an import as Odoo's log tells it.
+
+    `files`: those of the module, to name a line of one. `addons`: where they were on the server, which tells
+    nobody anything.
+    """
     log, status = list(found["log"]), int(found["status"])
     failure = module_evidence.failure_in(log) if status != 0 else ""
+    failure = failure.replace(f"{addons}/", "") if addons else failure
     for path, body in files.items():
         if failure and path in failure and path.endswith(".csv"):
             number = module_evidence.line_named(failure, body.decode(errors="replace"))

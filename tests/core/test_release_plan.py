@@ -68,6 +68,13 @@ def test_no_text_breaks_the_reading(text: str) -> None:
         assert invalid.wrong
 
 
+def test_a_target_can_be_said_aloud() -> None:
+    assert str(parse("19.0.20261101")) == "19.0 of 2026-11-01"
+    assert str(parse("20261101")) == "the package of 2026-11-01"
+    assert str(parse("ami-0123456789abcdef0")) == "the image ami-0123456789abcdef0"
+    assert str(Target()) == "the same release"
+
+
 # Updates
 
 

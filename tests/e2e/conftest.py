@@ -32,6 +32,7 @@ ORDER = (
     "test_drill",
     "test_certificates",
     "test_rotation",
+    "test_modules",
     "test_new_launch_template",
     "test_loss_of_a_server",
     "test_database_outage",

@@ -17,6 +17,9 @@ from psycopg import sql
 from local.postgres.cluster import FORCE_TLS, Cluster, Master, copy, template
 from local.postgres.processes import Spawner
 from ops.databases.connection import Server
+from tests.ops.changes.stacks import both, stacks
+
+__all__ = ["both", "stacks"]
 
 PASSWORD = "of-the-test"
 OWNER = "openerp_app"
