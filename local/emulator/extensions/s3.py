@@ -1,6 +1,7 @@
 """Bucket policies: moto applies a statement without looking at its ``Condition``.
 
-The usual ``Deny`` of unencrypted transport would then refuse everything.
+The usual ``Deny`` of unencrypted transport would then refuse everything. A versioned bucket can be emptied:
+moto asks the mark of a deleted object to give its content back, which it has not.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 from typing import Any
 
 from moto.iam.access_control import IAMPolicy, PermissionResult
-from moto.s3.models import FakeBucket
+from moto.s3.models import FakeBucket, FakeDeleteMarker
 
 from local.emulator.extensions import Context
 
@@ -34,3 +35,4 @@ def _get_permission(self: FakeBucket, action: str, resource: str) -> Any:
 def install(_context: Context) -> None:
     """Puts the extension in place."""
     setattr(FakeBucket, FakeBucket.get_permission.__name__, _get_permission)
+    FakeDeleteMarker.dispose = lambda self, garbage=False: None  # type: ignore[attr-defined]  # moto lacks it

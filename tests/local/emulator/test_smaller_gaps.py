@@ -237,3 +237,17 @@ def test_an_operation_that_is_not_there_answers_with_an_error_of_its_service(
     assert code(caught) == "NotImplemented"
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
     assert "emulator" in caught.value.response["Error"]["Message"]
+
+
+def test_a_versioned_bucket_in_which_something_was_deleted_can_be_emptied(client: Callable[..., Any]) -> None:
+    s3 = client("s3")
+    s3.create_bucket(Bucket="versions", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.put_bucket_versioning(Bucket="versions", VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket="versions", Key="a", Body=b"one")
+    s3.delete_object(Bucket="versions", Key="a")
+    found = s3.list_object_versions(Bucket="versions")
+    rows = [*found["Versions"], *found["DeleteMarkers"]]
+    named = [{"Key": row["Key"], "VersionId": row["VersionId"]} for row in rows]
+    assert len(named) == 2
+    assert "Errors" not in s3.delete_objects(Bucket="versions", Delete={"Objects": named})
+    s3.delete_bucket(Bucket="versions")
