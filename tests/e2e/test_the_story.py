@@ -224,7 +224,9 @@ def test_training_is_refreshed_from_productions_checkpoint(prod: Deployment, tra
     ops(training, "training", "refresh", "--from", PRODUCTION, "--checkpoint", "opening", "--yes")
     trainee = Person(training)
     assert trainee("res.partner", "search_count", [("name", "like", "Acme")]) == 3
-    assert trainee("ir.mail_server", "search_count", [("active", "=", True)]) == 0
+    # Odoo's neutralisation adds one of a host that nobody has, so that none of a configuration file is taken.
+    real = [("active", "=", True), ("smtp_host", "!=", "invalid")]
+    assert trainee("ir.mail_server", "search_count", real) == 0
     assert trainee("ir.config_parameter", "get_param", "database.is_neutralized")
     assert rows(training, "select count(*) from ir_mail_server where coalesce(smtp_pass, '') <> ''") == [(0,)]
     # Production goes on as it was.
