@@ -314,6 +314,17 @@ def test_a_check_that_cannot_be_made_keeps_the_system_closed(both: Both, trainin
     assert None not in refusals(both.site(TRAINING), "training").values()
 
 
+def test_what_a_drill_has_proven_is_preferred(both: Both) -> None:
+    production = both.site(PRODUCTION)
+    assert refresh.choose(production, None)[0].label == "with-a-trigger"
+    moment = "2026-11-28T10:00:00+00:00"
+    for number, (label, ok) in enumerate((("opening", True), ("with-a-trigger", False))):
+        drill = {"drill": str(number), "checkpoint": label, "ok": ok, "started": moment, "finished": moment}
+        production.store.write(f"drills/{number}.json", drill)
+    assert refresh.choose(production, None)[0].label == "opening"
+    assert refresh.choose(production, "newest")[0].label == "with-a-trigger"
+
+
 def test_another_checkpoint_puts_an_end_to_the_unfinished_refresh(both: Both, training: Site) -> None:
     result = json.loads(both.refresh("--checkpoint", "opening", "--yes", "--json").stdout)
     assert result["label"] == "opening"
