@@ -171,7 +171,7 @@ def _make(site: Site, past: Past, run: Run) -> Manifest:
     with run.timed("count"):
         site.reporter.step("count what it holds")
         databases = tuple(_counted(access, name) for name in look.there(access.databases)[0])
-    code = _code(site, past, databases)
+    code = _code(site, past, run, databases)
     with run.timed("files"):
         site.reporter.step("look at the files that go with it")
         point = _point(site, run)
@@ -245,7 +245,7 @@ def _counted(access: Access, name: str) -> Database:
     return look.claimed(name, then, then, None)
 
 
-def _code(site: Site, past: Past, databases: tuple[Database, ...]) -> Code:
+def _code(site: Site, past: Past, run: Run, databases: tuple[Database, ...]) -> Code:
     """Return what the servers ran then: what they run now, or what the last checkpoint before it says."""
     now = take.code_of(site)
     working = str(site.stack.output(names.WORKING_DATABASE))
@@ -255,7 +255,7 @@ def _code(site: Site, past: Past, databases: tuple[Database, ...]) -> Code:
     known = [manifests.find(site.store, label) for label in manifests.labels(site.store)]
     before = [one for one in known if one and one.taken <= past.moment and one.release.startswith(release)]
     if not before:
-        _delete(site, past.temporary)
+        _abandon(site, past, run)
         raise OpsError(
             f"the database of that moment is of release {release}, the servers run {now.release}, and no "
             "checkpoint from before says what they ran then: it is not returned to"
@@ -272,6 +272,14 @@ def _point(site: Site, run: Run) -> Any:
         run.note(point=None)
         raise OpsError(f"the recovery point {run['point']} is gone; the same command looks for another")
     return parts.described_point(site, found)
+
+
+def _abandon(site: Site, past: Past, run: Run) -> None:
+    """Remove what was made for a checkpoint that cannot be one."""
+    _delete(site, past.temporary)
+    with explained(f"the removal of the snapshot {run['identifier']}"):
+        site.aws.client("rds").delete_db_snapshot(DBSnapshotIdentifier=run["identifier"])
+    run.forget()
 
 
 def _delete(site: Site, identifier: str) -> None:

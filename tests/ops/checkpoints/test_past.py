@@ -149,3 +149,6 @@ def test_a_moment_of_another_release_is_not_returned_to_without_knowing_its_code
         past.make(deployment.site(), found)
     assert instances(deployment) == own
     assert manifests.find(site.store, found.label) is None
+    assert found.label not in manifests.unfinished(site.store)
+    snapshots = deployment.client("rds").describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
+    assert not any(f"-{found.label}-" in row["DBSnapshotIdentifier"] for row in snapshots)

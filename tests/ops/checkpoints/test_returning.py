@@ -33,17 +33,15 @@ from tests.ops.checkpoints.conftest import (
     store_file,
 )
 
+UPDATE = "make the database server anew, and go on with the restored files (pulumi up)"
 STEPS = (
-    "look at the checkpoint, and preview the return to it",
     "restore the files to a new file system",
     "put the restored files in their place",
     "let the servers end",
-    "look at what the databases and the file store hold",
     "take a snapshot of the database server",
     "write the manifest",
-    "make the database server anew, and go on with the restored files (pulumi up)",
+    UPDATE,
     "give the logins the passwords of the stack's secrets",
-    "compare the databases with the checkpoint",
     "read every file that attachments name",
     "bring the servers back",
     "protect the stack again (pulumi up)",
@@ -89,14 +87,14 @@ def test_a_stack_returns_with_database_and_files_and_the_present_is_kept(
 ) -> None:
     before = deployment.site().stack.outputs()
     new = break_it(deployment)
-    broken = partners(deployment)
+    broken, current = partners(deployment), deployment.site().store.read(CURRENT)
 
     shown = deployment.ops("restore", "opening", "--dry-run").stdout
     assert "± database-instance (aws:rds/instance:Instance): replaced" in shown
     assert f"the present file system {before[names.FILE_SYSTEM_ID]} stays" in shown
     assert "nothing was changed" in shown
     assert partners(deployment) == broken
-    assert deployment.site().store.read(CURRENT) is None
+    assert deployment.site().store.read(CURRENT) == current
 
     said = json.loads(deployment.ops("restore", "opening", "--yes", "--json").stdout)
 
@@ -131,7 +129,7 @@ def test_a_restore_that_is_killed_at_each_of_its_steps_goes_on_and_makes_nothing
     systems = {*(deployment.home / "nodes" / "file-systems").iterdir()}
     for step in STEPS:
         assert deployment.killed("restore", "opening", "--step", step), step
-        if step == STEPS[7]:
+        if step == UPDATE:
             assert servers(deployment) == 0
     said = deployment.ops("restore", "opening", "--yes").stdout
     assert "goes on with what was begun" in said
@@ -139,7 +137,7 @@ def test_a_restore_that_is_killed_at_each_of_its_steps_goes_on_and_makes_nothing
     made = {*manifests.labels(deployment.site().store)} - labels
     assert [label.startswith("before-opening-") for label in made] == [True], made
     assert len({*(deployment.home / "nodes" / "file-systems").iterdir()} - systems) == 1
-    assert manifests.unfinished(deployment.site().store) == []
+    assert not {*manifests.unfinished(deployment.site().store)} & made
 
 
 def test_an_update_that_fails_says_what_state_everything_is_in_and_goes_on(
