@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from core.neutralisation import RULES, Rule, address, note_former
 from ops.databases.connection import Server
 from ops.errors import OpsError
+from ops.training import on_server
 from ops.training.neutralise import Judge, only_odoo
 from tests.ops.training import tables
 from tests.ops.training.conftest import Connection
@@ -224,3 +226,44 @@ def test_the_server_refuses_to_write_while_it_judges(own: Connection) -> None:
         judge.look()
     with pytest.raises(psycopg.Error):
         own.execute("select currval('x')")
+
+
+class Rows:
+    """A connection as the servers' own code has it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def rows(self, statement: str) -> list[Any]:
+        cursor = self.connection.execute(statement)
+        return [] if cursor.description is None else list(cursor.fetchall())
+
+
+def columns(connection: Connection, table: str) -> set[str]:
+    query = "select column_name from information_schema.columns where table_name = %s"
+    return {row[0] for row in connection.execute(query, [table]).fetchall()}
+
+
+def test_odoos_statements_are_run_though_they_name_columns_that_are_not_there(clean: Connection) -> None:
+    """As those for Polish invoices do in Odoo 19."""
+    before = columns(clean, "website"), columns(clean, "mail_mail")
+    clean.execute(tables.offender("website.domain"))
+    on_server.apply(
+        Rows(clean),
+        "BEGIN; update website set domain = null, session_key = null; "
+        "update mail_mail set another = null; update website set robots_txt = 'x%'; COMMIT;",
+    )
+    assert clean.execute("select domain, robots_txt from website").fetchall() == [(None, "x%")]
+    assert (columns(clean, "website"), columns(clean, "mail_mail")) == before
+
+
+@pytest.mark.parametrize("wrong", ["update no_table set x = 1", "update website set cdn_activated = 'odd'"])
+def test_odoos_statements_are_run_all_or_none(clean: Connection, wrong: str) -> None:
+    before = columns(clean, "website")
+    clean.execute(tables.offender("website.domain"))
+    with pytest.raises(psycopg.Error):
+        on_server.apply(
+            Rows(clean), f"BEGIN; update website set domain = null, session_key = null; {wrong}; COMMIT;"
+        )
+    assert clean.execute("select domain from website").fetchall() == [("of production",)]
+    assert columns(clean, "website") == before
