@@ -74,7 +74,7 @@ class BackupSnapshotsArgs:
     out. `copy_provider` is an AWS provider for the second region; with it everything is copied there.
     `checkpoints` are labels: each is one snapshot of the database, taken when the label is first seen,
     after the resources in `checkpoints_after` are there. `stack` is part of the snapshots' names.
-    `tests` None restores nothing. `protect` refuses to delete vaults and keys from the stack.
+    `tests` None restores nothing. `protect` refuses to take vaults and keys out of the stack; in AWS they always stay.
     """
 
     stack: str
@@ -228,7 +228,11 @@ class BackupSnapshots(pulumi.ComponentResource):
     def _vault(
         self, name: str, args: BackupSnapshotsArgs, provider: pulumi.ProviderResource | None
     ) -> aws.backup.Vault:
-        kept = pulumi.ResourceOptions(parent=self, provider=provider, protect=args.protect)
+        # AWS deletes no vault that holds a backup, and no lock once it holds for good; and a backup without its
+        # key is lost. What a destroyed stack had backed up stays.
+        kept = pulumi.ResourceOptions(
+            parent=self, provider=provider, protect=args.protect, retain_on_delete=True
+        )
         key = aws.kms.Key(
             f"{name}-key",
             description="OpenERP backups",
@@ -244,7 +248,7 @@ class BackupSnapshots(pulumi.ComponentResource):
                 min_retention_days=args.vault_lock.min_retention_days,
                 max_retention_days=args.vault_lock.max_retention_days,
                 changeable_for_days=args.vault_lock.changeable_for_days,
-                opts=pulumi.ResourceOptions(parent=self, provider=provider),
+                opts=pulumi.ResourceOptions(parent=self, provider=provider, retain_on_delete=True),
             )
         return vault
 

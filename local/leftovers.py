@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def retained(endpoint_url: str, region: str) -> list[str]:
-    """The database snapshots, file systems, recovery points and KMS keys in the emulator, each in a line."""
+    """The database snapshots, file systems, backup vaults, recovery points and KMS keys in the emulator, each in a line."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     from local.account import client
@@ -29,6 +29,7 @@ def retained(endpoint_url: str, region: str) -> list[str]:
         for vault in backup.list_backup_vaults()["BackupVaultList"]:
             name = vault["BackupVaultName"]
             points = backup.list_recovery_points_by_backup_vault(BackupVaultName=name)["RecoveryPoints"]
+            found.append(f"backup vault {name}, with {len(points)} recovery points")
             found += [f"recovery point {point['RecoveryPointArn']} in vault {name}" for point in points]
     except (BotoCoreError, ClientError) as error:
         found.append(f"recovery points: cannot be listed ({error})")

@@ -104,11 +104,14 @@ class Shown(Reporter):
         self.note(f"{done:,} of {total:,}")
 
     def say(self, text: str) -> None:
-        with self._lock:
-            (self._shown.console if self._shown else self.console).print(text)
+        self._print(escape(text))
 
     def warn(self, text: str) -> None:
-        self.say(f"[yellow]warning:[/] {escape(text)}")
+        self._print(f"[yellow]warning:[/] {escape(text)}")
+
+    def _print(self, markup: str) -> None:
+        with self._lock:
+            (self._shown.console if self._shown else self.console).print(markup)
 
     def finish(self) -> None:
         with self._lock:
@@ -179,6 +182,14 @@ def typed_name(stack: str, given: str | None, *, what: str) -> None:
         raise OpsError(f"{what} Nobody can be asked here: type the stack's name as --confirm {stack}")
     if given.strip() != stack:
         raise OpsError(f"{given.strip()!r} is not {stack!r}: nothing was changed")
+
+
+def print_unfinished(begun: str, as_json: bool) -> None:
+    """Print what a dry run found unfinished: what the same command goes on with, or takes back."""
+    if as_json:
+        print_json({"unfinished": begun})
+    else:
+        typer.echo(begun)
 
 
 def print_json(content: Mapping[str, Any]) -> None:

@@ -98,6 +98,14 @@ def unfinished(site: Site, work: Work) -> Run | None:
     return Run(site.store, work.key, content)
 
 
+def to_give_up(site: Site, work: Work) -> Run:
+    """Return the run that was cut short. Raises OpsError where there is none."""
+    run = unfinished(site, work)
+    if run is None:
+        raise OpsError(f"no {work.command} is unfinished on {site.name}: there is nothing to give up")
+    return run
+
+
 def last(site: Site, work: Work) -> Mapping[str, Any] | None:
     """Return what is remembered of the newest run."""
     return site.store.read(work.key)
@@ -168,7 +176,8 @@ def carry_out(site: Site, work: Work, run: Run) -> None:
         run.note(state=RETURNING, reason=str(error))
     except OpsError as error:
         if run.get("changing"):
-            raise OpsError(f"{error}. {_state(site, run)}; {_ways(work, site)}") from error
+            told = str(error).rstrip(".")
+            raise OpsError(f"{told}. {_state(site, run)}; {_ways(work, site)}") from error
         # Nothing of the data was changed yet: back is the shorter way, also from a passing trouble.
         run.note(state=RETURNING, reason=str(error))
     except KeyboardInterrupt:

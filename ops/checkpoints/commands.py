@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from ops.console import DryRun, Json, Yes, command, confirm, print_json, typed_name
 from ops.errors import OpsError
@@ -166,7 +165,7 @@ def _plan(site: Site, label: str | None, at: str | None, choices: Choices) -> Pl
 
     if at is not None:
         moment = moments.find(site, at)
-        site.reporter.say(f"{moment.label}: {escape(moment.pair)}")
+        site.reporter.say(f"{moment.label}: {moment.pair}")
         label = moment.label
         target = moment.target() if moment.manifest is None else None
     else:
@@ -185,7 +184,7 @@ def _restore(site: Site, label: str | None, at: str | None, choices: Choices) ->
     if label is not None:
         return restoring.restore(site, label, choices)
     moment = moments.find(site, str(at))
-    site.reporter.say(f"{moment.label}: {escape(moment.pair)}")
+    site.reporter.say(f"{moment.label}: {moment.pair}")
     with held(site.store, site.name, f"restore {moment.label}"):
         agreed = None
         if moment.manifest is None:

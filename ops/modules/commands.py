@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from ops.console import DryRun, Json, Yes, command, confirm, print_json, print_table
+from ops.console import DryRun, Json, Yes, command, confirm, print_json, print_table, print_unfinished
 from ops.site import Authority, FileSystems, StackName, Through, open_site
 
 if TYPE_CHECKING:
@@ -160,12 +160,15 @@ def load(
 
     with command(as_json) as reporter:
         site = open_site(stack, reporter, ca=ca, through=through, file_systems=file_systems)
-        planned = loading.plan(site, name, source=source, version=version)
         if give_up:
-            confirm(f"Take the load of {name} into {stack} back?", yes=yes)
-        elif not dry_run and not planned.loaded:
-            confirm(_question(planned, stack, while_people_work=while_people_work), yes=yes)
+            begun = loading.given_up(site, name)
+        else:
+            planned = loading.plan(site, name, source=source, version=version)
         if not dry_run:
+            if give_up:
+                confirm(f"Take back {begun}?", yes=yes)
+            elif not planned.loaded:
+                confirm(_question(planned, stack, while_people_work=while_people_work), yes=yes)
             result = loading.load(
                 site,
                 name,
@@ -174,7 +177,9 @@ def load(
                 while_people_work=while_people_work,
                 give_up=give_up,
             )
-    if dry_run:
+    if dry_run and give_up:
+        print_unfinished(f"would take back {begun}", as_json)
+    elif dry_run:
         _show_load(planned, as_json)
     elif as_json:
         print_json(dataclasses.asdict(result))

@@ -117,7 +117,10 @@ class Load(Work):
             # An import of a command that was killed may still be under way.
             connection.execute("select pg_advisory_lock(%s)", (LOCK,))
         # Odoo commits a module's records and its version together. The same version proves nothing.
-        if before["version"] == detail["wanted"] or _seen(site, database, name) != before:
+        if before["version"] == detail["wanted"]:
+            return None
+        # That a module is on the list of those to be had is no data: Odoo lists what is on its disks.
+        if {**_seen(site, database, name), "state": None} != {**before, "state": None}:
             return None
         return (
             f"Odoo imports a module in one transaction, and {database} has the modules, and {name} the state "
@@ -204,6 +207,13 @@ def _unfinished(site: Site, work: Load, name: str) -> Run | None:
     return run
 
 
+def given_up(site: Site, name: str) -> str:
+    """Return what giving up would take back, for a person. Raises OpsError where no load is unfinished."""
+    work = Load(name)
+    run = _unfinished(site, work, name) or changes.to_give_up(site, work)
+    return f"the {run['what']} into {site.name} begun {run['began']} by {run['by']}"
+
+
 def _last_closed(site: Site, work: Load) -> float | None:
     last = changes.last(site, work)
     return changes.downtime(last) if last else None
@@ -227,11 +237,7 @@ def load(
         work = Load(name)
         run = _unfinished(site, work, name)
         if give_up:
-            if run is None:
-                raise OpsError(
-                    f"no load of {name} into {site.name} is unfinished: there is nothing to give up"
-                )
-            changes.give_back(site, work, run)
+            changes.give_back(site, work, changes.to_give_up(site, work))
         if run is None:
             site.reporter.step("look at the module, and at the working database")
             planned = plan(site, name, source=source, version=version)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.console import DryRun, Json, Yes, command, confirm, print_json
+from ops.console import DryRun, Json, Yes, command, confirm, print_json, print_unfinished
 from ops.site import Authority, FileSystems, StackName, Through, open_site
 
 if TYPE_CHECKING:
@@ -120,15 +120,16 @@ def update(
         text = ".".join(part for part in (to, day) if part) or None
         wanted = planning.target(text, sha256=sha256, image=image)
         chosen = tuple(part.strip() for part in modules.split(",") if part.strip())
-        begun = updating.unfinished(site)
+        begun = updating.given_up(site) if give_up else updating.unfinished(site)
         if begun is None:
             found = updating.planned(site, wanted, chosen)
         if not dry_run:
-            confirm(begun or f"{found.says} {stack} will be closed for {found.downtime}. Go on?", yes=yes)
+            question = begun or f"{found.says} {stack} will be closed for {found.downtime}. Go on?"
+            confirm(f"Take back {begun}?" if give_up else question, yes=yes)
             result = updating.update(site, wanted, modules=chosen, give_up=give_up, test_too=not without_test)
     if dry_run:
         if begun is not None:
-            typer.echo(begun)
+            print_unfinished(f"would take back {begun}" if give_up else begun, as_json)
         elif as_json:
             print_json(dataclasses.asdict(found))
         else:

@@ -181,6 +181,12 @@ def _modules(site: Site, database: str) -> dict[str, str]:
 # The command
 
 
+def given_up(site: Site) -> str:
+    """Return what giving up would take back, for a person. Raises OpsError where no update is unfinished."""
+    run = changes.to_give_up(site, Update())
+    return f"the {run['what']} of {site.name} begun {run['began']} by {run['by']}"
+
+
 def unfinished(site: Site) -> str | None:
     """Return what goes on with an update that was cut short, as a question; None where there is none."""
     run = changes.unfinished(site, Update())
@@ -223,9 +229,7 @@ def update(
         work = Update()
         run = changes.unfinished(site, work)
         if give_up:
-            if run is None:
-                raise OpsError(f"no update of {site.name} is unfinished: there is nothing to give up")
-            changes.give_back(site, work, run)
+            changes.give_back(site, work, changes.to_give_up(site, work))
         if run is None:
             run = _begin(site, work, target, modules, test_too=test_too)
         else:

@@ -99,7 +99,7 @@ def refresh(
 def _agree(reporter: Reporter, plan: Plan, *, yes: bool) -> None:
     reporter.finish()
     for line in _told(plan):
-        reporter.say(escape(line))
+        reporter.say(line)
     verb = "Go on with" if plan.continues else "Begin"
     confirm(
         f"{verb} the refresh of {plan.stack}, which loses what people practised in it since its last?",

@@ -207,6 +207,15 @@ def test_a_label_that_comes_back_takes_a_snapshot_of_a_new_name() -> None:
     assert told_apart(name, "one key") == told_apart(name, "one key") != told_apart(name, "another key")
 
 
+def test_vaults_their_keys_and_locks_outlive_the_stack(deploy: Deploy) -> None:
+    """With backups in it AWS deletes none, and a destroy would stop there."""
+    lock = VaultLock(min_retention_days=7, max_retention_days=400, changeable_for_days=3)
+    graph = make(deploy, copy_region="eu-central-1", vault_lock=lock)
+    kept = graph.of(VAULT) + graph.of("aws:kms/key:Key") + graph.of(LOCK)
+    assert len(kept) == 6
+    assert all(r.retain_on_delete for r in kept)
+
+
 @pytest.mark.parametrize("protect", [False, True])
 def test_vaults_and_their_keys_are_protected_by_settings(deploy: Deploy, protect: bool) -> None:
     graph = make(deploy, copy_region="eu-central-1", protect=protect)

@@ -33,6 +33,7 @@ ORDER = (
     "test_certificates",
     "test_rotation",
     "test_modules",
+    "test_training",
     "test_new_launch_template",
     "test_loss_of_a_server",
     "test_database_outage",

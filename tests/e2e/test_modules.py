@@ -189,8 +189,8 @@ def test_the_proven_module_is_loaded_and_its_attachment_is_read(live: Deployment
     assert found["created"] == {"res.partner": COUNT, "res.partner.category": 1, "ir.attachment": 1}
 
     async def look(person: Person) -> tuple[int, bytes]:
-        count = await person.call_kw("res.partner", "search_count", [[["name", "=like", "Acme %"]]])
-        [document] = await person.call_kw("ir.attachment", "search", [[["name", "=", "e2e terms.txt"]]])
+        count = await person.call_kw("res.partner", "search_count", [["name", "=like", "Acme %"]])
+        [document] = await person.call_kw("ir.attachment", "search", [["name", "=", "e2e terms.txt"]])
         async with person.session.get(f"{entrance.url}/web/content/{document}") as answer:
             return int(count), await answer.read()
 
@@ -211,7 +211,7 @@ def test_an_update_that_breaks_returns_to_its_checkpoint_by_itself(
     """Somebody forbade in the database what the module writes: Odoo's update ends with an exception."""
 
     async def make(person: Person) -> int:
-        return int(await person.call_kw("res.partner", "create", [{"name": "made before the update"}]))
+        return int(await person.call_kw("res.partner", "create", {"name": "made before the update"}))
 
     partner = as_person(entrance, live.administrator(), make)
     rows(
@@ -229,7 +229,7 @@ def test_an_update_that_breaks_returns_to_its_checkpoint_by_itself(
     assert rows(live, f"select name from res_partner where id = {partner}") == [("made before the update",)]
 
     async def look(person: Person) -> int:
-        return int(await person.call_kw("res.partner", "search_count", [[["name", "=like", "Acme %"]]]))
+        return int(await person.call_kw("res.partner", "search_count", [["name", "=like", "Acme %"]]))
 
     assert as_person(entrance, live.administrator(), look) == COUNT
     rows(live, "alter table res_partner_category drop constraint e2e_forbidden")

@@ -211,7 +211,7 @@ def test_a_deployment_that_is_killed_again_and_again_is_whole_in_the_end(machine
     machine.run("destroy")
     assert not machine.recorded()
     left = {kind: count for kind, count in machine.found().items() if count}
-    assert left == {"aws:kms/key:Key": 2, "aws:efs/fileSystem:FileSystem": 1}, f"seed {SEED}"
+    assert left == {"aws:kms/key:Key": 3, "aws:efs/fileSystem:FileSystem": 1}, f"seed {SEED}"
     snapshots = machine.client("rds").describe_db_snapshots()["DBSnapshots"]
     assert snapshots
     assert {snapshot["Status"] for snapshot in snapshots} == {"available"}

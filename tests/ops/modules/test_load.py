@@ -178,7 +178,10 @@ def test_a_failure_that_changed_nothing_takes_code_and_settings_back_and_restore
     port = stacks.site(PRODUCTION).stack.output(names.DATABASE_PORT)
     stacks.behaves(breaks="breaks")
     said = stacks.fails("modules", "load", "breaks", "--from", DEVELOPMENT, *LOAD)
-    assert "breaks 1.0 could not be loaded into openerp: Odoo does not like it here" in said
+    assert (
+        "breaks 1.0 could not be loaded into openerp: data/res.partner.csv: Odoo does not like it here."
+        in said
+    )
     assert "has its former code again; the data stay: Odoo imports a module in one transaction" in said
     assert settings(stacks) == before
     assert stacks.sql(PRODUCTION, "select count(*) from res_partner") == partners
