@@ -158,7 +158,7 @@ def plan(site: Site, target: Target, choices: Choices) -> Plan:
             for loss in lost
         ),
         others=others,
-        stays=_stays(site, any(loss.type == INSTANCE and not loss.stays for loss in lost)),
+        stays=_stays(site, any(loss.type == INSTANCE and not loss.stays for loss in lost), run),
         present=_present(site, run, target.label) if choices.keep_present else None,
         servers=closing.wished(site, run),
         warnings=_warnings(site, target),
@@ -191,7 +191,9 @@ def _preview(
     return changes, preview
 
 
-def _stays(site: Site, server_goes: bool) -> tuple[str, ...]:
+def _stays(site: Site, server_goes: bool, run: Run | None) -> tuple[str, ...]:
+    if run is not None and is_applied(site, run):
+        return ("the database server and the file system of the checkpoint are in their places already",)
     outputs = site.stack.outputs()
     server = f"the present database server {outputs.get(names.DATABASE_INSTANCE_IDENTIFIER)}"
     if server_goes:

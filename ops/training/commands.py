@@ -181,7 +181,8 @@ def check(
 
 def _show_check(found: Found) -> None:
     for judged in found.judged:
-        typer.echo(f"{judged.database}: {judged.rules - len(judged.offences)} of {judged.rules} rules hold")
+        held = judged.rules - len(judged.offences)
+        typer.echo(f"{judged.database}: {held} of the {judged.rules} rules for a system in use hold")
     for name in found.made_here:
         typer.echo(f"{name}: made here, nothing of production is in it")
     for note in found.fences.notes:

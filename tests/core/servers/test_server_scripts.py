@@ -362,6 +362,33 @@ def test_agents_come_from_the_region_itself(settings: common.Server) -> None:
 # First start.
 
 
+@pytest.mark.parametrize(("values", "passed"), [((), None), (("a",), ("a",))])
+def test_a_percent_sign_in_a_statement_without_values_is_one(values: Any, passed: Any) -> None:
+    """psycopg2 looks for places of values in every statement that comes with some, be it none."""
+    seen: list[Any] = []
+
+    class Cursor:
+        description = None
+
+        def __enter__(self) -> Cursor:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def execute(self, *arguments: Any) -> None:
+            seen.append(arguments)
+
+    class Connection:
+        autocommit = False
+
+        def cursor(self) -> Cursor:
+            return Cursor()
+
+    database = first_start.Database(Connection())
+    assert database.rows("select 'x%'", values) == []
+    assert seen == [("select 'x%'", passed)]
+
+
 class FakeDatabase(first_start.Database):
     """A database as far as the first start looks at it; it keeps what is written."""
 

@@ -31,9 +31,9 @@ class Database:
         connection.autocommit = True
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return what `statement` selects."""
+        """Return what `statement` selects; without `values` a percent sign in it is one."""
         with self.connection.cursor() as cursor:
-            cursor.execute(statement, values)
+            cursor.execute(statement, values or None)
             return list(cursor.fetchall()) if cursor.description else []
 
     def has_table(self, name: str) -> bool:
