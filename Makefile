@@ -47,7 +47,7 @@ down: $(READY) ## stop servers, emulator and PostgreSQL; their data stays in .lo
 	@$(BIN)/python -m local down
 
 test: $(READY) ## run every test
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(READY) ## ruff, mypy (strict), and actionlint where it can run
 	@$(BIN)/ruff check .

@@ -160,15 +160,15 @@ def load(
 
     with command(as_json) as reporter:
         site = open_site(stack, reporter, ca=ca, through=through, file_systems=file_systems)
+        planned = None
         if give_up:
-            begun = loading.given_up(site, name)
+            question = f"Take back {loading.given_up(site, name)}?"
         else:
             planned = loading.plan(site, name, source=source, version=version)
+            question = _question(planned, stack, while_people_work=while_people_work)
         if not dry_run:
-            if give_up:
-                confirm(f"Take back {begun}?", yes=yes)
-            elif not planned.loaded:
-                confirm(_question(planned, stack, while_people_work=while_people_work), yes=yes)
+            if planned is None or not planned.loaded:
+                confirm(question, yes=yes)
             result = loading.load(
                 site,
                 name,
@@ -176,15 +176,14 @@ def load(
                 version=version,
                 while_people_work=while_people_work,
                 give_up=give_up,
+                agreed=planned,
             )
-    if dry_run and give_up:
-        print_unfinished(f"would take back {begun}", as_json)
-    elif dry_run:
-        _show_load(planned, as_json)
-    elif as_json:
-        print_json(dataclasses.asdict(result))
+    if not dry_run:
+        _show_loaded(result, stack, as_json)
+    elif planned is None:
+        print_unfinished(question, as_json)
     else:
-        _show_loaded(result, stack)
+        _show_load(planned, as_json)
 
 
 def _question(plan: LoadPlan, stack: str, *, while_people_work: bool) -> str:
@@ -220,7 +219,10 @@ def _show_load(plan: LoadPlan, as_json: bool) -> None:
         typer.echo(f"setting: {path}")
 
 
-def _show_loaded(result: Loaded, stack: str) -> None:
+def _show_loaded(result: Loaded, stack: str, as_json: bool) -> None:
+    if as_json:
+        print_json(dataclasses.asdict(result))
+        return
     if result.already:
         typer.echo(f"{result.name} {result.version} is loaded already, with the records that were proven")
         return

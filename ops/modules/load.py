@@ -146,8 +146,19 @@ def _seen(site: Site, database: str, name: str) -> dict[str, Any]:
 # The command
 
 
-def plan(site: Site, name: str, *, source: str | None = None, version: str | None = None) -> Plan:
-    """Look at everything that a load needs, with a preview of it; changes nothing."""
+def plan(
+    site: Site,
+    name: str,
+    *,
+    source: str | None = None,
+    version: str | None = None,
+    known: Plan | None = None,
+) -> Plan:
+    """Look at everything that a load needs, with a preview of it; changes nothing.
+
+    `known`: what was planned a moment ago; where it is the same, it is not previewed again.
+    """
+    changes.refuse_others(site, KEY)
     work = Load(name)
     begun = _unfinished(site, work, name)
     if begun is not None:
@@ -166,14 +177,12 @@ def plan(site: Site, name: str, *, source: str | None = None, version: str | Non
     database = str(site.stack.output(names.WORKING_DATABASE))
     there = _seen(site, database, name)
     with site.databases.application(database).connect(database) as connection:
-        known = content.known(connection, module.depends)
+        states = content.known(connection, module.depends)
         mark = door.read_state(connection, MARK + name)
     differs = {path: value for path, value in chosen.changes.items() if site.stack.setting(path) != value}
     served = {(one["name"], one["sha256"]) for one in site.stack.outputs().get(names.DATA_MODULES) or ()}
     on_servers = (chosen.name, chosen.sha256) in served
     changed = differs if on_servers else dict(chosen.changes)
-    if changed:
-        site.stack.preview(changed)
     loaded = (
         on_servers
         and not differs
@@ -181,7 +190,7 @@ def plan(site: Site, name: str, *, source: str | None = None, version: str | Non
         and there["version"] == find.installed_version(site, module)
         and module_evidence.uncounted(there["created"], chosen.created or there["created"]) is None
     )
-    return Plan(
+    found = Plan(
         name=name,
         version=chosen.version,
         sha256=chosen.sha256,
@@ -189,12 +198,15 @@ def plan(site: Site, name: str, *, source: str | None = None, version: str | Non
         source=chosen.source,
         created=chosen.created,
         updated_from=there["version"],
-        installs=tuple(sorted(one for one in module.depends if known.get(one) != "installed")),
+        installs=tuple(sorted(one for one in module.depends if states.get(one) != "installed")),
         changes=changed,
         loaded=loaded,
         continues=None,
         seconds=_last_closed(site, work),
     )
+    if changed and found != known:
+        site.stack.preview(changed)
+    return found
 
 
 def _unfinished(site: Site, work: Load, name: str) -> Run | None:
@@ -227,10 +239,11 @@ def load(
     version: str | None = None,
     while_people_work: bool = False,
     give_up: bool = False,
+    agreed: Plan | None = None,
 ) -> Result:
     """Load a data module. Raises OpsError; ReturnedError when it failed and everything is as it was.
 
-    `give_up`: take back a load that was cut short.
+    `give_up`: take back a load that was cut short. `agreed`: what a person agreed to.
     """
     with held(site.store, site.name, f"modules load {name}"):
         changes.refuse_others(site, KEY)
@@ -240,7 +253,7 @@ def load(
             changes.give_back(site, work, changes.to_give_up(site, work))
         if run is None:
             site.reporter.step("look at the module, and at the working database")
-            planned = plan(site, name, source=source, version=version)
+            planned = plan(site, name, source=source, version=version, known=agreed)
             if planned.loaded:
                 return Result(
                     name=name,

@@ -52,13 +52,13 @@ def plan(
     with command(as_json) as reporter:
         wanted = planning.target(target, sha256=sha256, image=image)
         found = planning.plan(open_site(stack, reporter), wanted)
+    _show_plan(found, as_json)
+
+
+def _show_plan(found: Plan, as_json: bool) -> None:
     if as_json:
         print_json(dataclasses.asdict(found))
-    else:
-        _show_plan(found)
-
-
-def _show_plan(found: Plan) -> None:
+        return
     typer.echo(f"{found.kind}: {found.says}")
     typer.echo(f"support: {found.support}")
     for path, value in found.settings.items():
@@ -120,27 +120,31 @@ def update(
         text = ".".join(part for part in (to, day) if part) or None
         wanted = planning.target(text, sha256=sha256, image=image)
         chosen = tuple(part.strip() for part in modules.split(",") if part.strip())
-        begun = updating.given_up(site) if give_up else updating.unfinished(site)
-        if begun is None:
-            found = updating.planned(site, wanted, chosen)
-        if not dry_run:
-            question = begun or f"{found.says} {stack} will be closed for {found.downtime}. Go on?"
-            confirm(f"Take back {begun}?" if give_up else question, yes=yes)
-            result = updating.update(site, wanted, modules=chosen, give_up=give_up, test_too=not without_test)
-    if dry_run:
-        if begun is not None:
-            print_unfinished(f"would take back {begun}" if give_up else begun, as_json)
-        elif as_json:
-            print_json(dataclasses.asdict(found))
+        found = None
+        if give_up:
+            question = f"Take back {updating.given_up(site)}?"
+        elif begun := updating.unfinished(site):
+            question = begun
         else:
-            _show_plan(found)
-    elif as_json:
-        print_json(dataclasses.asdict(result))
+            found = updating.planned(site, wanted, chosen)
+            question = f"{found.says} {stack} will be closed for {found.downtime}. Go on?"
+        if not dry_run:
+            confirm(question, yes=yes)
+            result = updating.update(
+                site, wanted, modules=chosen, give_up=give_up, test_too=not without_test, agreed=found
+            )
+    if not dry_run:
+        _show_result(result, stack, as_json)
+    elif found is None:
+        print_unfinished(question, as_json)
     else:
-        _show_result(result, stack)
+        _show_plan(found, as_json)
 
 
-def _show_result(result: Result, stack: str) -> None:
+def _show_result(result: Result, stack: str, as_json: bool) -> None:
+    if as_json:
+        print_json(dataclasses.asdict(result))
+        return
     typer.echo(f"done: {result.what} of {stack}")
     for database, count in result.databases.items():
         typer.echo(f"  {database}: {count} modules")

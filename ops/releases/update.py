@@ -196,8 +196,12 @@ def unfinished(site: Site) -> str | None:
     return f"The {run['what']} of {site.name}, begun {run['began']}, is not finished: {doing} it. Go on?"
 
 
-def planned(site: Site, target: Target, modules: Sequence[str]) -> Plan:
-    """Return what an update will do. Raises OpsError where it is none, or cannot be carried out."""
+def planned(site: Site, target: Target, modules: Sequence[str], *, known: Plan | None = None) -> Plan:
+    """Return what an update will do. Raises OpsError where it is none, or cannot be carried out.
+
+    `known`: what was planned a moment ago; where it is the same, it is not previewed again.
+    """
+    changes.refuse_others(site, KEY)
     found = plan(site, target)
     if found.kind == "refused":
         raise OpsError(found.says)
@@ -212,17 +216,24 @@ def planned(site: Site, target: Target, modules: Sequence[str]) -> Plan:
     working = str(site.stack.output(names.WORKING_DATABASE))
     if strange := sorted(set(modules) - {*ALL, *_modules(site, working)}):
         raise OpsError(f"{', '.join(strange)} of --modules is not installed in {working}")
-    if found.settings:
+    if found.settings and found != known:
         site.stack.preview(found.settings)
     return found
 
 
 def update(
-    site: Site, target: Target, *, modules: Sequence[str] = ALL, give_up: bool = False, test_too: bool = True
+    site: Site,
+    target: Target,
+    *,
+    modules: Sequence[str] = ALL,
+    give_up: bool = False,
+    test_too: bool = True,
+    agreed: Plan | None = None,
 ) -> Result:
     """Update a stack. Raises OpsError; ReturnedError when it failed and everything is as it was.
 
-    `give_up`: take back an update that was cut short. `test_too`: the test database as well.
+    `give_up`: take back an update that was cut short. `test_too`: the test database as well. `agreed`: what a
+    person agreed to.
     """
     with held(site.store, site.name, "release update"):
         changes.refuse_others(site, KEY)
@@ -231,7 +242,7 @@ def update(
         if give_up:
             changes.give_back(site, work, changes.to_give_up(site, work))
         if run is None:
-            run = _begin(site, work, target, modules, test_too=test_too)
+            run = _begin(site, work, target, modules, test_too=test_too, agreed=agreed)
         else:
             _same(site, run, target)
             site.reporter.say(f"goes on with the {run['what']} begun at {run['began']}")
@@ -255,9 +266,11 @@ def _same(site: Site, run: Run, target: Target) -> None:
         )
 
 
-def _begin(site: Site, work: Update, target: Target, modules: Sequence[str], *, test_too: bool) -> Run:
+def _begin(
+    site: Site, work: Update, target: Target, modules: Sequence[str], *, test_too: bool, agreed: Plan | None
+) -> Run:
     site.reporter.step("look at what the update means, and at who logs in now")
-    found = planned(site, target, modules)
+    found = planned(site, target, modules, known=agreed)
     test = str(site.stack.output(names.TEST_DATABASE))
     databases = [name for name in door.databases(site) if _modules(site, name)]
     # The test database last: what is wrong in it stops nothing.

@@ -254,7 +254,6 @@ def copy(live: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     test = str(made.outputs[names.TEST_DATABASE])
     with made.master() as server:
         server.execute(f"drop database if exists {COPY} with (force)")
-        server.execute(f'grant "{made.login["role"]}" to current_user')
         try:
             server.execute(CONNECT.format(test, "false"))
             server.execute(TERMINATE, [test])
@@ -268,7 +267,6 @@ def copy(live: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     finally:
         with made.master() as server:
             server.execute(f"drop database if exists {COPY} with (force)")
-            server.execute(f'revoke "{made.login["role"]}" from current_user')
 
 
 @pytest.fixture(scope="module")

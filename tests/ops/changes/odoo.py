@@ -202,7 +202,9 @@ def take_over() -> None:
     here: dict[str, Odoo] = {}
 
     def reached(self: Servers, instances: list[str]) -> list[str]:
-        return [instance for instance in instances if instance not in behaviour().get("lost", [])]
+        lost = behaviour().get("lost")
+        away = self.instances(lost) if lost else []
+        return [instance for instance in instances if instance not in away]
 
     def online(self: Servers, role: Role = "app") -> list[str]:
         return reached(self, self.instances(role))

@@ -277,8 +277,7 @@ def test_a_load_that_was_killed_after_the_import_is_given_up_by_a_return(stacks:
 
 def test_where_a_server_is_not_reached_nothing_is_closed_and_the_code_goes_back(stacks: Stacks) -> None:
     before = settings(stacks)
-    instance = stacks.site(PRODUCTION).servers.instances("web-client")[0]
-    stacks.behaves(lost=[instance])
+    stacks.behaves(lost="web-client")
     said = stacks.fails("modules", "load", "unreached", "--from", DEVELOPMENT, *LOAD)
     assert "SSM Run Command does not reach i-" in said
     assert "has its former code again; the data stay: nothing had been changed in the databases" in said

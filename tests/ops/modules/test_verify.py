@@ -111,7 +111,7 @@ def test_what_is_no_data_module_is_refused_before_anything_is_made(stacks: Stack
 
 
 def test_what_a_killed_trial_leaves_is_removed_by_the_next(stacks: Stacks, tmp_path: Path) -> None:
-    module = str(stacks.module(tmp_path, "killed"))
+    module = str(stacks.module(tmp_path, "killed_trial"))
     before = ledger(stacks)
     for step in ("bring the module", "import it", "import it again"):
         stacks.ops("modules", "verify", module, "--stack", DEVELOPMENT, dies=step)
