@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def retained(endpoint_url: str, region: str) -> list[str]:
-    """The database snapshots, file systems, backup vaults, recovery points and KMS keys in the emulator, each in a line."""
+    """What data is kept in the emulator, a line for each: snapshots, file systems, vaults, backups, keys."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     from local.account import client

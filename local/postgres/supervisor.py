@@ -158,11 +158,22 @@ class Supervisor:
         self._attaching.append((wanted, done))
 
     def restart(self, wanted: Wanted, done: Done) -> None:
-        """Stops and starts, with new parameters or a new password."""
+        """Stops and starts, with new parameters."""
 
         def job() -> int:
             self.cluster(wanted.key).stop()
             return self._start(wanted)
+
+        self._do(wanted.key, job, done)
+
+    def provide(self, wanted: Wanted, done: Done) -> None:
+        """Gives the master user its password, without a restart; a stopped server gets it with its start."""
+
+        def job() -> int | None:
+            cluster = self.cluster(wanted.key)
+            if cluster.running:
+                cluster.provide(wanted.master)
+            return cluster.port
 
         self._do(wanted.key, job, done)
 

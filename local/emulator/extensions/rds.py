@@ -14,6 +14,7 @@ import json
 import string
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -113,10 +114,16 @@ class _Clusters:
         self.supervisor.restart(_wanted(instance), self.settled(instance))
 
     def apply(self, instance: Any) -> None:
+        self.supervisor.apply(_wanted(instance), self._modifying(instance))
+
+    def provide(self, instance: Any) -> None:
+        self.supervisor.provide(_wanted(instance), self._modifying(instance))
+
+    def _modifying(self, instance: Any) -> Callable[[int | None, str | None], None]:
         after = "stopped" if instance.status == "stopped" else "available"
         if self.supervisor.live:
             instance.status = "modifying"
-        self.supervisor.apply(_wanted(instance), self.settled(instance, after))
+        return self.settled(instance, after)
 
     def rename(self, old: str, instance: Any) -> None:
         if self.supervisor.live:
@@ -280,8 +287,11 @@ def _patch_backend(clusters: _Clusters) -> None:
         _set_insights(instance, dict(db_kwargs))
         if old is not None and key(instance) != old.key:
             clusters.rename(old.key, instance)
-        elif old is not None and _wanted(instance) != old:
-            clusters.restart(instance, "modifying")
+        elif old is not None and (wanted := _wanted(instance)) != old:
+            if replace(wanted, master=old.master) == old:
+                clusters.provide(instance)
+            else:
+                clusters.restart(instance, "modifying")
         return instance
 
     def modify_db_parameter_group(self: Any, db_parameter_group_name: str, *args: Any, **named: Any) -> Any:

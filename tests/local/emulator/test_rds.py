@@ -213,20 +213,25 @@ def test_an_instance_can_be_renamed_stopped_and_started(client: Clients, databas
         assert connection.execute("select a from t").fetchone() == (3,)
 
 
-def test_a_given_password_is_the_masters_and_can_be_changed(client: Clients) -> None:
+def test_a_given_password_is_the_masters_and_is_changed_under_sessions_that_go_on(client: Clients) -> None:
     rds = client("rds")
     values = {key: value for key, value in BASIC.items() if key != "ManageMasterUserPassword"}
     rds.create_db_instance(DBInstanceIdentifier="given", MasterUserPassword="first-one", **values)
-    for password in ("first-one", "second-one"):
-        if password == "second-one":
-            rds.modify_db_instance(
-                DBInstanceIdentifier="given", MasterUserPassword=password, ApplyImmediately=True
-            )
+
+    def connect(password: str) -> psycopg.Connection[Any]:
         port = available(client, "given")["Endpoint"]["Port"]
-        with psycopg.connect(
+        return psycopg.connect(
             host="127.0.0.1", port=port, user="openerp_admin", password=password, dbname="postgres"
-        ):
-            pass
+        )
+
+    with connect("first-one") as first:
+        rds.modify_db_instance(
+            DBInstanceIdentifier="given", MasterUserPassword="second-one", ApplyImmediately=True
+        )
+        with connect("second-one"):
+            assert first.execute("select 1").fetchone() == (1,)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        connect("first-one")
     rds.delete_db_instance(DBInstanceIdentifier="given", SkipFinalSnapshot=True)
 
 
