@@ -74,7 +74,8 @@ class BackupSnapshotsArgs:
     out. `copy_provider` is an AWS provider for the second region; with it everything is copied there.
     `checkpoints` are labels: each is one snapshot of the database, taken when the label is first seen,
     after the resources in `checkpoints_after` are there. `stack` is part of the snapshots' names.
-    `tests` None restores nothing. `protect` refuses to take vaults and keys out of the stack; in AWS they always stay.
+    `tests` None restores nothing. `protect` refuses to take vaults and keys out of the stack; in AWS they
+    always stay.
     """
 
     stack: str
@@ -228,8 +229,8 @@ class BackupSnapshots(pulumi.ComponentResource):
     def _vault(
         self, name: str, args: BackupSnapshotsArgs, provider: pulumi.ProviderResource | None
     ) -> aws.backup.Vault:
-        # AWS deletes no vault that holds a backup, and no lock once it holds for good; and a backup without its
-        # key is lost. What a destroyed stack had backed up stays.
+        # AWS deletes no vault that holds a backup, and no lock once it holds for good; and a backup without
+        # its key is lost. What a destroyed stack had backed up stays.
         kept = pulumi.ResourceOptions(
             parent=self, provider=provider, protect=args.protect, retain_on_delete=True
         )
