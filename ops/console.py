@@ -40,8 +40,8 @@ class Reporter:
     def progress(self, done: int, total: int) -> None:
         """How much of the present step is done."""
 
-    def say(self, text: str) -> None:
-        """Something that stays on the screen."""
+    def say(self, text: str, *, markup: bool = False) -> None:
+        """Something that stays on the screen; `markup`: rich's is in it."""
 
     def warn(self, text: str) -> None:
         """Something that a person should know, and that stops nothing."""
@@ -103,8 +103,8 @@ class Shown(Reporter):
     def progress(self, done: int, total: int) -> None:
         self.note(f"{done:,} of {total:,}")
 
-    def say(self, text: str) -> None:
-        self._print(escape(text))
+    def say(self, text: str, *, markup: bool = False) -> None:
+        self._print(text if markup else escape(text))
 
     def warn(self, text: str) -> None:
         self._print(f"[yellow]warning:[/] {escape(text)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import typer
@@ -58,7 +59,7 @@ def _cells(row: Row, now: datetime) -> list[str]:
 
 def plan(reporter: Reporter, found: Plan) -> None:
     reporter.finish()
-    say = reporter.say
+    say = partial(reporter.say, markup=True)
     goes_on = f" (goes on with what was begun {found.continues})" if found.continues else ""
     say(
         f"[bold]{escape(found.stack)}[/] returns to [bold]{escape(found.label)}[/], "
