@@ -47,8 +47,7 @@ class Row:
                 "snapshot": made.snapshot.identifier,
                 "recovery_point": made.recovery_point.arn,
             }
-        if drill is not None:
-            content["drill"] = {"ok": drill.ok, "finished": drill.finished, "drill": drill.drill}
+        content["drill"] = drill and {"ok": drill.ok, "finished": drill.finished, "drill": drill.drill}
         return content
 
 

@@ -281,7 +281,10 @@ def test_the_drills_report_is_right(prod: Deployment) -> None:
     assert report["ok"] is True
     assert report["checkpoint"] == "opening"
     listed = {row["label"]: row for row in ops(prod, "checkpoints")["checkpoints"]}
-    assert listed["opening"]["proven"]
+    assert listed["opening"]["drill"]["ok"] is True
+    assert listed["opening"]["drill"]["drill"] == report["drill"]
+    # No drill has tried the others.
+    assert [row["drill"] for label, row in listed.items() if label != "opening"] == [None] * (len(listed) - 1)
     # What was restored beside production is gone, and production is as it was.
     identifiers = [
         row["DBInstanceIdentifier"] for row in prod.aws("rds").describe_db_instances()["DBInstances"]
