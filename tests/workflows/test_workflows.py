@@ -39,8 +39,8 @@ def steps(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, step
 
 
-def test_the_four_workflows_are_there() -> None:
-    assert NAMES == ["deploy.yml", "drill.yml", "preview.yml", "tests.yml"]
+def test_the_five_workflows_are_there() -> None:
+    assert NAMES == ["deploy.yml", "drill.yml", "preview.yml", "tests.yml", "weekly.yml"]
 
 
 @both
