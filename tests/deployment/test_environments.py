@@ -53,14 +53,15 @@ def test_production_protects_everything_that_holds_data_and_every_key_to_it(grap
     assert "operations-store-bucket" in kept
 
 
-def test_nothing_is_protected_elsewhere_and_only_files_snapshots_and_their_keys_outlive_the_stack(
+def test_nothing_is_protected_elsewhere_and_only_files_backups_and_their_keys_outlive_the_stack(
     graph_of: GraphOf,
 ) -> None:
     for stack in ("dev", "training", "local"):
         graph = graph_of(stack)
         assert protected(graph) == set()
         kept = {r.name for r in graph.registrations if r.retain_on_delete and r.type.startswith("aws:")}
-        assert kept == {"database-key", "file-store-files", "file-store-key"} | names(graph, SNAPSHOT)
+        files, vault = {"file-store-files", "file-store-key"}, {"backup-vault", "backup-key"}
+        assert kept == {"database-key"} | files | vault | names(graph, SNAPSHOT)
 
 
 def test_production_survives_the_loss_of_a_zone(graph_of: GraphOf) -> None:
