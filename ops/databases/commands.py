@@ -333,7 +333,7 @@ def _files_or_not(files: Path | None, no_files: bool) -> None:
 
 
 def _place(where: str, kms_key: str | None) -> Any:
-    from ops.databases.place import open_place
+    from ops.databases.places import open_place
 
     return open_place(where, kms_key=kms_key, client=lambda: _client("s3", None))
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from core import dump_manifest
 from core.dump_manifest import Manifest
@@ -107,22 +106,3 @@ def read_manifest(place: Place) -> Manifest:
         return dump_manifest.read(text)
     except dump_manifest.ManifestError as error:
         raise DatabaseError(f"{place.name}: {error}") from error
-
-
-def open_place(where: str, *, kms_key: str | None, client: Callable[[], Any]) -> Place:
-    """Return the place that `where` names: a folder, or `s3://bucket/prefix`. `client` gives boto3's S3."""
-    if where.startswith("s3://"):
-        from ops.databases.bucket import Bucket
-
-        bucket, _, prefix = where.removeprefix("s3://").partition("/")
-        prefix = prefix.strip("/")
-        if not bucket or not prefix:
-            raise DatabaseError(f"{where}: a dump in S3 needs a name of its own, as s3://bucket/dumps/name")
-        return Bucket(client(), bucket, prefix, kms_key)
-    if re.match(r"[a-z][a-z0-9+.-]*://", where):
-        raise DatabaseError(f"{where}: a dump goes to a folder or to s3://bucket/prefix")
-    if kms_key:
-        raise DatabaseError("--kms-key is for s3://: a folder is as encrypted as its disk")
-    from ops.databases.folder import Folder
-
-    return Folder(Path(where))

@@ -20,7 +20,8 @@ from ops.databases.bucket import Bucket
 from ops.databases.dump import dump
 from ops.databases.errors import DatabaseError
 from ops.databases.load import load
-from ops.databases.place import CLAIM, open_place
+from ops.databases.place import CLAIM
+from ops.databases.places import open_place
 from tests.ops.databases.conftest import Place
 from tests.ops.databases.test_dump_and_load import At, assert_nothing_of, content, tree
 
