@@ -15,7 +15,8 @@ from ops.site import Authority, FileSystems, StackName, Through, open_site
 
 if TYPE_CHECKING:
     from ops.training.checking import Found
-    from ops.training.refresh import Plan, Result
+    from ops.training.plan import Plan
+    from ops.training.refresh import Result
 
 training = typer.Typer(
     name="training",
@@ -69,11 +70,12 @@ def refresh(
     production let nobody in. What was practised so far is in a last snapshot of the old database server.
     Killed or failed anywhere: nobody gets in, and the same command goes on.
     """
+    from ops.training import plan as planning
     from ops.training import refresh as refreshing
 
     with command(as_json) as reporter:
         target = open_site(stack, reporter, ca=ca, through=through, file_systems=file_systems)
-        choices = refreshing.Choices(
+        choices = planning.Choices(
             checkpoint=label,
             by_odoo=not no_servers,
             accept_differences=accept_differences,
@@ -81,7 +83,7 @@ def refresh(
         )
         production = open_site(source, reporter)
         if dry_run:
-            plan, _ = refreshing.plan(target, production, choices)
+            plan, _ = planning.plan(target, production, choices)
         else:
             result = refreshing.refresh(target, production, choices)
     if dry_run:

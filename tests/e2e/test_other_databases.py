@@ -47,7 +47,6 @@ def others(live: Deployment) -> Iterator[None]:
         (owner,) = server.execute(
             "select pg_get_userbyid(datdba) from pg_database where datname = %s", [test]
         ).fetchone() or ("",)
-        server.execute(f'grant "{owner}" to current_user')
         server.execute("create role another login password 'of-another'")
         server.execute("grant another to current_user")
         try:
@@ -63,7 +62,6 @@ def others(live: Deployment) -> Iterator[None]:
             for database in DATABASES:
                 server.execute(f"drop database if exists {database} with (force)")
             server.execute("drop role another")
-            server.execute(f'revoke "{owner}" from current_user')
 
 
 @pytest.mark.parametrize("database", DATABASES)

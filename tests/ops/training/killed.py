@@ -16,6 +16,7 @@ from ops.aws import Aws, boto3_client
 from ops.console import Reporter
 from ops.site import open_site
 from ops.training import refresh
+from ops.training.plan import Choices
 from tests.ops.training.two_stacks import PRODUCTION, REGION, TRAINING
 
 CHANGES = ("Create", "Delete", "Modify", "Put", "Resume", "Start", "Suspend", "Tag", "Update")
@@ -73,7 +74,7 @@ def main() -> None:
         )
         for stack in (TRAINING, PRODUCTION)
     )
-    refresh.refresh(target, source, refresh.Choices(by_odoo=False))
+    refresh.refresh(target, source, Choices(by_odoo=False))
     print("done", flush=True)
 
 

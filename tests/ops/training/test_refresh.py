@@ -21,7 +21,7 @@ from core.neutralisation import STATE
 from local.emulator import stop
 from ops.lock import held
 from ops.site import Site
-from ops.training import databases, refresh
+from ops.training import databases, plan
 from tests.ops.training import two_stacks
 from tests.ops.training.two_stacks import PRODUCTION, TRAINING, Both, refusals, servers, sql
 
@@ -157,7 +157,7 @@ def test_killed_at_each_step_nobody_gets_in_and_the_same_command_goes_on(both: B
 
 def test_killed_after_requests_nobody_gets_in_and_the_same_command_goes_on(both: Both) -> None:
     """Each run is killed after some more requests to AWS than the one before."""
-    both.site(TRAINING).store.delete(refresh.CURRENT)  # from the beginning
+    both.site(TRAINING).store.delete(plan.CURRENT)  # from the beginning
     number, runs = 2, 0
     while killed("--call", str(number)).died:
         check_closed(both)
@@ -316,13 +316,13 @@ def test_a_check_that_cannot_be_made_keeps_the_system_closed(both: Both, trainin
 
 def test_what_a_drill_has_proven_is_preferred(both: Both) -> None:
     production = both.site(PRODUCTION)
-    assert refresh.choose(production, None)[0].label == "with-a-trigger"
+    assert plan.choose(production, None)[0].label == "with-a-trigger"
     moment = "2026-11-28T10:00:00+00:00"
     for number, (label, ok) in enumerate((("opening", True), ("with-a-trigger", False))):
         drill = {"drill": str(number), "checkpoint": label, "ok": ok, "started": moment, "finished": moment}
         production.store.write(f"drills/{number}.json", drill)
-    assert refresh.choose(production, None)[0].label == "opening"
-    assert refresh.choose(production, "newest")[0].label == "with-a-trigger"
+    assert plan.choose(production, None)[0].label == "opening"
+    assert plan.choose(production, "newest")[0].label == "with-a-trigger"
 
 
 def test_another_checkpoint_puts_an_end_to_the_unfinished_refresh(both: Both, training: Site) -> None:
