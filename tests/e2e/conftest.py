@@ -73,17 +73,17 @@ def entrance(live: Deployment) -> Entrance:
     return live.entrance()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def administrator(live: Deployment) -> tuple[str, str]:
-    """The first login."""
+    """The first login; its password is another one after some modules."""
     return live.administrator()
 
 
 @pytest.fixture(scope="session")
-def people(entrance: Entrance, administrator: tuple[str, str]) -> list[tuple[str, str]]:
+def people(live: Deployment, entrance: Entrance) -> list[tuple[str, str]]:
     """Accounts of a few people, and some hundred contacts for them to work with."""
     with ThreadPoolExecutor(max_workers=1) as thread:
-        work = prepare(entrance, *administrator, users=PEOPLE)
+        work = prepare(entrance, *live.administrator(), users=PEOPLE)
         return thread.submit(lambda: asyncio.run(work)).result()
 
 
