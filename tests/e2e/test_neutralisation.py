@@ -25,7 +25,10 @@ from tests.e2e.deployment import Deployment
 
 COPY = "neutralisation"
 CONNECT = "alter database {} allow_connections {}"
-TERMINATE = "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s"
+TERMINATE = (
+    "select pg_terminate_backend(pid) from pg_stat_activity "
+    "where datname = %s and backend_type = 'client backend'"
+)
 LIKE_PRODUCTION = (
     *(
         "crm",

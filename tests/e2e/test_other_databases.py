@@ -24,7 +24,10 @@ from tests.load.users import Entrance, Person, RequestFailed
 
 OWN_ROLE, OTHER_ROLE = "openerp_copy", "another_customer"
 DATABASES = (OWN_ROLE, OTHER_ROLE)
-TERMINATE = "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s"
+TERMINATE = (
+    "select pg_terminate_backend(pid) from pg_stat_activity "
+    "where datname = %s and backend_type = 'client backend'"
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
