@@ -17,6 +17,7 @@ from typing import Any
 
 import typer
 
+from local import deploy
 from local import home as places
 from local.engine.errors import EngineError
 from local.stand_in import BELOW_CLI, Request, listed, parse, stack_of, version
@@ -41,17 +42,16 @@ def ops(context: typer.Context) -> None:
 
     Starts the emulator unless it runs. `ops --help` lists the commands; every argument is theirs.
     """
-    from local.__main__ import emulator, plain_errors
     from local.engine import config
 
     places.stay_on_this_machine()
     arguments = context.args
     environment = dict(os.environ)
     if arguments and "--help" not in arguments:
-        with plain_errors():
+        with deploy.plain_errors():
             stack = stack_of(arguments, default="local")
             config.refuse_unknown(places.ROOT, stack)
-            started = emulator(stack)()
+            started = deploy.emulator(stack)()
             environment |= places.operations_environment(started["AWS_ENDPOINT_URL"], started["AWS_REGION"])
             # File systems that nothing has mounted yet are empty, not unreachable.
             Path(environment["OPENERP_FILE_SYSTEMS"]).mkdir(parents=True, exist_ok=True)
@@ -63,10 +63,8 @@ def ops(context: typer.Context) -> None:
 
 def pulumi(context: typer.Context) -> None:
     """What `ops` calls as `pulumi`."""
-    from local.__main__ import plain_errors
-
     places.stay_on_this_machine()
-    with plain_errors():
+    with deploy.plain_errors():
         if os.environ.get(BELOW_CLI):
             raise EngineError(
                 "the `pulumi` on PATH leads back to the one that stands for it here: take it off PATH"
@@ -98,13 +96,12 @@ def _list(_request: Request) -> int:
 
 
 def _output(request: Request) -> int:
-    from local.__main__ import target
     from local.engine.run import outputs
     from local.engine.values import mask, reveal
 
     if not _backend().exists(request.stack):
         raise EngineError(f"no stack named '{request.stack}' found")
-    values = outputs(target(request.stack))
+    values = outputs(deploy.target(request.stack))
     _print(reveal(values) if request.show_secrets else mask(values))
     return 0
 
@@ -112,33 +109,27 @@ def _output(request: Request) -> int:
 def _preview(request: Request) -> int:
     if places.pulumi_on_path() is not None:
         from local import real_cli
-        from local.__main__ import start_emulator
 
-        start_emulator(request.stack)
+        deploy.start_emulator(request.stack)
         return real_cli.run(request.stack, ["preview", "--json"], config_file=request.config_file)[0]
-    from local.__main__ import offline, preview_data, report
     from local.display import Quiet
 
     quiet = Quiet()
-    result = offline(request.stack, preview=True, display=quiet, config_file=request.config_file)
-    print(json.dumps(preview_data(result, quiet), indent=4, ensure_ascii=False), flush=True)
-    report(result, what="the preview")
+    result = deploy.offline(request.stack, preview=True, display=quiet, config_file=request.config_file)
+    print(json.dumps(deploy.preview_data(result, quiet), indent=4, ensure_ascii=False), flush=True)
+    deploy.report(result, what="the preview")
     return 0
 
 
 def _up(request: Request) -> int:
-    from local.__main__ import EngineName, bring_up, show_outputs
-
-    values = bring_up(request.stack, EngineName.AUTO, config_file=request.config_file)
+    values = deploy.bring_up(request.stack, deploy.EngineName.AUTO, config_file=request.config_file)
     if places.pulumi_on_path() is None:
-        show_outputs(values)
+        deploy.show_outputs(values)
     return 0
 
 
 def _destroy(request: Request) -> int:
-    from local.__main__ import destroy
-
-    destroy(request.stack)
+    deploy.bring_down(request.stack, deploy.EngineName.AUTO)
     return 0
 
 

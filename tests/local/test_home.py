@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local import __main__ as commands
-from local import home
+from local import deploy, home
 from local.engine.backend import Backend
 from local.engine.errors import EngineError
 
@@ -65,11 +64,11 @@ def test_an_emulator_that_has_forgotten_what_the_state_lists_is_one_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENERP_LOCAL_HOME", str(tmp_path))
-    commands.refuse_a_forgotten_cloud("local")
+    deploy.refuse_a_forgotten_cloud("local")
     monkeypatch.setattr(Backend, "stacks", lambda self: ["local"])
     monkeypatch.setattr(Backend, "read", lambda self, stack: {"resources": [{"custom": True}, {}]})
     with pytest.raises(EngineError, match="with it the 1 resources in the state of local"):
-        commands.refuse_a_forgotten_cloud("local")
+        deploy.refuse_a_forgotten_cloud("local")
     (tmp_path / "emulator").mkdir()
     (tmp_path / "emulator" / "seed").touch()
-    commands.refuse_a_forgotten_cloud("local")
+    deploy.refuse_a_forgotten_cloud("local")

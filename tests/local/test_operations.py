@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import local.__main__ as commands
-from local import home
+from local import deploy, home
 from local.stand_in import is_stand_in, stack_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,10 +35,10 @@ def executed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
     def emulator(stack: str) -> Any:
         seen["stack"] = stack
-        return lambda: home.emulator_environment("http://127.0.0.1:4", commands.region_of(stack))
+        return lambda: home.emulator_environment("http://127.0.0.1:4", deploy.region_of(stack))
 
     monkeypatch.setattr(os, "execve", execve)
-    monkeypatch.setattr(commands, "emulator", emulator)
+    monkeypatch.setattr(deploy, "emulator", emulator)
     monkeypatch.setenv("OPENERP_LOCAL_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("OPENERP_FILE_SYSTEMS", raising=False)
     monkeypatch.setenv("AWS_PROFILE", "real")

@@ -12,6 +12,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 import local.__main__ as commands
+from local import deploy
 from local.real_cli import copy_with_salt
 from tests.local.engine.world import World, loader
 
@@ -52,7 +53,7 @@ def shell(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shel
     monkeypatch.setenv("OPENERP_LOCAL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.setattr("local.home.ROOT", world.directory)
-    monkeypatch.setattr(commands, "emulator", lambda *_: dict)
+    monkeypatch.setattr(deploy, "emulator", lambda *_: dict)
     monkeypatch.setattr("local.plugins.load", loader)
     monkeypatch.setattr("ops.clients.write", write)
     made.value("one")
