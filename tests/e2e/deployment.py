@@ -32,6 +32,8 @@ STACK = "local"
 FOR_A_STACK = ("up", "live", "preview", "destroy", "output", "password")
 """Commands that take --stack."""
 Role = Literal["app", "web-client"]
+PORTS: Mapping[Role, int] = {"app": 8069, "web-client": 8080}
+"""Where each role of server answers HTTP itself."""
 GROUP_OUTPUTS: Mapping[Role, str] = {
     "app": names.APP_AUTOSCALING_GROUP,
     "web-client": names.WEB_CLIENT_AUTOSCALING_GROUP,
@@ -278,6 +280,12 @@ class Deployment:
             for arn in self.group(role)["TargetGroupARNs"]
             for one in elbv2.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
         }
+
+    def serves(self, role: Role, server: str) -> bool:
+        """Whether a server shows the login page; asked from within, so that no other one answers for it."""
+        page = (f"Host: {self.host}", f"http://127.0.0.1:{PORTS[role]}/web/login")
+        curl = ("curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}")
+        return self.inside(server, *curl, "--header", *page).stdout in ("200", "303")
 
     def healthy(self, role: Role) -> set[str]:
         """The servers that the load balancer sends requests to."""

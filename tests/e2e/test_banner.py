@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -54,7 +55,8 @@ def set_banner(live: Deployment, text: str | None) -> None:
     for server in servers:
         done = live.inside(server, "systemctl", "restart", "openerp-odoo.service")
         assert done.returncode == 0, done.stderr
-    live.wait("login page", lambda: ask(live, "/web/login")[0] == 200 or None, 60)
+    for server in servers:
+        live.wait(f"login page of {server}", partial(live.serves, "web-client", server), 60)
 
 
 def see_bar(page: Page, text: str) -> None:

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 import pytest
 
 from core import outputs as names
-from tests.e2e.deployment import GROUP_OUTPUTS, Deployment, Role
+from tests.e2e.deployment import GROUP_OUTPUTS, Deployment
 from tests.e2e.people import as_person
 from tests.load.users import Entrance, Person, RequestFailed
 
 OUTAGE_SECONDS = 60
 RECOVERY_SECONDS = 60
 """Odoo is started again every 5 s and needs about 5 s itself, more where cores are shared."""
-PORTS: Mapping[Role, int] = {"app": 8069, "web-client": 8080}
-
-
-def serves(live: Deployment, role: Role, server: str) -> bool:
-    """Whether a server shows the login page; asked from within, so that no other one answers for it."""
-    page = (f"Host: {live.host}", f"http://127.0.0.1:{PORTS[role]}/web/login")
-    curl = ("curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}")
-    return live.inside(server, *curl, "--header", *page).stdout in ("200", "303")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +37,7 @@ def processes(two: Deployment) -> tuple[dict[str, int], dict[str, int], float]:
     begin = time.monotonic()
 
     def recovered() -> bool:
-        return all(serves(two, role, one) for role in GROUP_OUTPUTS for one in two.servers(role))
+        return all(two.serves(role, one) for role in GROUP_OUTPUTS for one in two.servers(role))
 
     two.wait("recovery of every server", recovered, RECOVERY_SECONDS)
     seconds = time.monotonic() - begin
@@ -85,4 +76,4 @@ def test_every_server_serves_and_gets_requests(
 ) -> None:
     for role in GROUP_OUTPUTS:
         assert two.healthy(role) == set(two.servers(role))
-        assert all(serves(two, role, one) for one in two.servers(role))
+        assert all(two.serves(role, one) for one in two.servers(role))
