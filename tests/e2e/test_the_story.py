@@ -26,7 +26,7 @@ from tests.e2e.deployment import Deployment, on_this_machine
 from tests.e2e.names import resolving
 
 DEVELOPMENT, TRAINING, PRODUCTION = "dev", "training", "prod"
-MODULE = "acme_partners"
+MODULE, VERSION = "acme_partners", "19.0.1.0.0"
 CONTENT = b"the contract, as it was signed"
 
 
@@ -78,7 +78,8 @@ def rows(stack: Deployment, query: str) -> list[tuple[Any, ...]]:
         sslrootcert=str(stack.home / "postgres" / "ca.pem"),
     ) as connection:
         connection.execute("set role openerp_app")
-        return list(connection.execute(query).fetchall())
+        cursor = connection.execute(query)
+        return [] if cursor.description is None else list(cursor.fetchall())
 
 
 def ops(stack: Deployment, *arguments: str, seconds: float = 1500) -> dict[str, Any]:
@@ -95,23 +96,26 @@ def said(done: subprocess.CompletedProcess[str]) -> None:
     print("$", " ".join(map(str, done.args)), done.stderr, done.stdout[-2000:], sep="\n", flush=True)
 
 
-def write_module(directory: Path, *, version: str, last_line: str, parameter: bool = False) -> Path:
-    """Write a data module with a few partners; with `parameter` also one that there can be but once."""
+def write_module(directory: Path, *, last_line: str) -> Path:
+    """Write a data module: a category, and a few partners of which the last is `last_line`."""
     module = directory / MODULE
-    (module / "data").mkdir(parents=True, exist_ok=True)
-    files = ["data/res.partner.csv", *(["data/ir.config_parameter.csv"] if parameter else [])]
-    (module / "__init__.py").write_text("")
-    manifest = {"name": "Partners of Acme", "version": version, "depends": ["contacts"], "data": files}
-    (module / "__manifest__.py").write_text(repr({**manifest, "license": "LGPL-3"}))
+    (module / "data").mkdir(parents=True)
+    (module / "__init__.py").touch()
+    manifest = {
+        "name": "Partners of Acme",
+        "version": VERSION,
+        "depends": ["contacts"],
+        "data": ["data/res.partner.category.csv", "data/res.partner.csv"],
+        "license": "LGPL-3",
+    }
+    (module / "__manifest__.py").write_text(repr(manifest))
+    (module / "data" / "res.partner.category.csv").write_text("id,name\nwholesale,Wholesale of Acme\n")
     (module / "data" / "res.partner.csv").write_text(
         f"id,name,is_company\npartner_one,Acme One,True\npartner_two,Acme Two,True\n{last_line}\n"
     )
-    if parameter:
-        (module / "data" / "ir.config_parameter.csv").write_text(f"id,key,value\nprices,{PARAMETER},2027\n")
     return module
 
 
-PARAMETER = "acme.price_list"
 GOOD, BROKEN = "partner_three,Acme Three,True", "partner_three,Acme Three,perhaps"
 
 
@@ -177,7 +181,7 @@ def test_development_is_configured_checkpointed_broken_and_brought_back(dev: Dep
 
 
 def test_a_broken_data_module_proves_nothing(dev: Deployment, tmp_path: Path) -> None:
-    module = write_module(tmp_path, version="19.0.1.0.0", last_line=BROKEN)
+    module = write_module(tmp_path, last_line=BROKEN)
     done = dev.ops("modules", "verify", str(module), "--stack", DEVELOPMENT, seconds=900)
     said(done)
     assert done.returncode == 1
@@ -186,10 +190,10 @@ def test_a_broken_data_module_proves_nothing(dev: Deployment, tmp_path: Path) ->
 
 
 def test_a_data_module_is_proven_in_development(dev: Deployment, tmp_path: Path) -> None:
-    module = write_module(tmp_path, version="19.0.1.0.0", last_line=GOOD)
+    module = write_module(tmp_path, last_line=GOOD)
     ops(dev, "modules", "verify", str(module), "--up")
     (entry,) = dev.outputs()[names.MODULE_LEDGER]
-    assert (entry["name"], entry["version"]) == (MODULE, "19.0.1.0.0")
+    assert (entry["name"], entry["version"]) == (MODULE, VERSION)
     assert rows(dev, f"select state from ir_module_module where name = '{MODULE}'") == []
 
 
@@ -251,28 +255,32 @@ def test_training_is_seen_to_be_neutralised_and_fenced(training: Deployment) -> 
             assert outside == []
 
 
-def test_a_broken_update_returns_to_its_checkpoint(dev: Deployment, prod: Deployment, tmp_path: Path) -> None:
-    """What development proved breaks in production, where somebody made by hand what it brings."""
-    module = write_module(tmp_path, version="19.0.1.1.0", last_line=GOOD, parameter=True)
-    ops(dev, "modules", "verify", str(module), "--up")
+def test_a_broken_update_returns_to_its_checkpoint(prod: Deployment) -> None:
+    """Somebody forbade in the database what the module writes: Odoo's update ends with an exception."""
     person = Person(prod)
-    person("ir.config_parameter", "set_param", PARAMETER, "by hand")
-    settings = prod.settings()
-    done = prod.ops(
-        "modules", "load", MODULE, "--from", DEVELOPMENT, "--stack", PRODUCTION, "--yes", seconds=1500
+    partner = person("res.partner", "create", {"name": "made before the update"})
+    rows(
+        prod,
+        "alter table res_partner_category add constraint forbidden "
+        "check (name->>'en_US' <> 'Wholesale of Acme') not valid",
     )
+    before, settings = prod.outputs(), prod.settings()
+    update = ("release", "update", "--modules", MODULE, "--without-test", "--yes")
+    done = prod.ops(*update, "--stack", PRODUCTION, seconds=1500)
     said(done)
     assert done.returncode == 1
-    assert "Key must be unique" in done.stderr
-    version = f"select latest_version from ir_module_module where name = '{MODULE}'"
-    assert rows(prod, version) == [("19.0.1.0.0",)]
-    assert Person(prod)("ir.config_parameter", "get_param", PARAMETER) == "by hand"
+    assert 'violates check constraint "forbidden"' in done.stderr
+    assert "prod is back at the checkpoint before-update-" in done.stderr
+    assert prod.outputs()[names.DATABASE_PORT] != before[names.DATABASE_PORT], "another server, made from it"
+    version = f"select state, latest_version from ir_module_module where name = '{MODULE}'"
+    assert rows(prod, version) == [("installed", VERSION)]
     assert prod.settings()["openerp:dataModules"] == settings["openerp:dataModules"]
+    assert Person(prod)("res.partner", "read", [partner], ["name"])[0]["name"] == "made before the update"
     # With the cause gone, the same command goes through.
-    person = Person(prod)
-    person("ir.config_parameter", "set_param", PARAMETER, False)
-    ops(prod, "modules", "load", MODULE, "--from", DEVELOPMENT, "--yes")
-    assert rows(prod, version) == [("19.0.1.1.0",)]
+    rows(prod, "alter table res_partner_category drop constraint forbidden")
+    updated = ops(prod, *update)
+    assert list(updated["databases"]) == [str(before[names.WORKING_DATABASE])]
+    assert Person(prod)("res.partner", "search_count", [("name", "like", "Acme")]) == 3
 
 
 def test_the_drills_report_is_right(prod: Deployment) -> None:
